@@ -1,0 +1,264 @@
+//! The service as a whole: binds, runs, follows changed secrets, and drains.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use actix_web::dev::Server as ActixServer;
+use actix_web::middleware::from_fn;
+use actix_web::web::{Data, to};
+use actix_web::{App as ActixApp, HttpServer};
+use prometheus::IntCounter;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tracing::{error, info, warn};
+
+use crate::config::{Config, ConfiguredApp, SecretSource, Server};
+use crate::http::demo::{self, Demo};
+use crate::http::ops::{self, OpsState};
+use crate::http::public::{self, PublicState};
+use crate::http::{Lifecycle, OriginPolicy};
+use crate::issue::App;
+use crate::metrics::Metrics;
+use crate::session::{CredentialSource, Rule};
+use crate::telemetry::DroppedLines;
+use crate::ticket::SecretKey;
+
+/// How long a client may take to send its headers.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an idle connection is kept: longer than the 60 s after which nginx and most proxies drop theirs, since the
+/// side that closes first must be the one that sends requests.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// How often the secret files are looked at. A change must be in use within two seconds.
+const SECRET_POLL: Duration = Duration::from_secs(1);
+
+/// The service, put together and not yet running.
+pub struct Service {
+    server: Server,
+    public: Data<PublicState>,
+    ops: Data<OpsState>,
+    secrets: Vec<FollowedSecret>,
+}
+
+impl Service {
+    /// Puts the rooms together.
+    #[must_use]
+    pub fn new(config: Config, dropped: DroppedLines) -> Self {
+        let metrics = Arc::new(Metrics::new());
+        let lifecycle = Arc::new(Lifecycle::default());
+        let (apps, secrets): (Vec<_>, Vec<_>) = config.apps.into_iter().map(|app| follow(app, &metrics)).unzip();
+        let header_of = |rule: &Rule| match &rule.source {
+            CredentialSource::Header(name) => Some(name.clone()),
+            CredentialSource::Cookie(_) | CredentialSource::Bearer => None,
+        };
+        let credential_headers: Vec<_> = config.rules.iter().filter_map(header_of).collect();
+        let allowed = config.server.allowed_origins.clone();
+        let origins = OriginPolicy::new(allowed, credential_headers.iter().map(String::as_str));
+        let public = PublicState::new(&apps, config.rules, origins, &metrics, Arc::clone(&lifecycle));
+        let ops = OpsState { apps, metrics, lifecycle, dropped };
+        Self { server: config.server, public: Data::new(public), ops: Data::new(ops), secrets }
+    }
+
+    /// Serves both listeners until a signal ends the process.
+    ///
+    /// # Errors
+    /// When a listener cannot be bound, or a server fails.
+    pub async fn serve(self) -> io::Result<()> {
+        let state = self.public.clone();
+        let listen = self.server.listen;
+        let server = HttpServer::new(move || ActixApp::new().app_data(state.clone()).configure(public::routes))
+            .workers(self.server.workers.get())
+            .client_request_timeout(HEADER_TIMEOUT)
+            .keep_alive(KEEP_ALIVE)
+            .shutdown_timeout(self.server.drain.as_secs())
+            .disable_signals()
+            .bind(listen)
+            .map_err(|error| cannot_bind("server.listen", listen, &error))?;
+        let address = server.addrs()[0];
+        let ops_address = spawn_ops(self.server.ops_listen, self.ops.clone())?;
+        let server = server.run();
+        info!(address = %ops_address, listener = "ops", "listening");
+        info!(%address, listener = "public", workers = self.server.workers.get(), "listening");
+        self.until_told(server).await
+    }
+
+    /// Serves everything, and the demo's routes beside it, on one loopback address.
+    ///
+    /// # Errors
+    /// When the address cannot be bound, or the server fails.
+    pub async fn serve_demo(self, demo: impl FnOnce(SocketAddr) -> Demo) -> io::Result<()> {
+        let (public, ops, listen) = (self.public.clone(), self.ops.clone(), self.server.listen);
+        let listener = std::net::TcpListener::bind(listen).map_err(|error| cannot_bind("--listen", listen, &error))?;
+        let demo = Data::new(demo(listener.local_addr()?));
+        let server = HttpServer::new(move || {
+            ActixApp::new()
+                .app_data(public.clone())
+                .app_data(ops.clone())
+                .app_data(demo.clone())
+                .wrap(from_fn(demo::own_host_only))
+                .configure(demo::routes)
+                .configure(public::routes)
+        })
+        .workers(1)
+        .disable_signals()
+        .listen(listener)?
+        .run();
+        self.until_told(server).await
+    }
+
+    /// Runs until SIGTERM or SIGINT, then drains; a second signal ends it at once.
+    async fn until_told(mut self, server: ActixServer) -> io::Result<()> {
+        let lifecycle = Arc::clone(&self.ops.lifecycle);
+        let handle = server.handle();
+        let mut server = actix_web::rt::spawn(server);
+        let mut end = EndSignal::new()?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        let mut poll = interval(SECRET_POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        lifecycle.started();
+        loop {
+            tokio::select! {
+                name = end.recv() => {
+                    info!(signal = name, "draining");
+                    break;
+                }
+                _ = hang_up.recv() => self.reload_secrets(),
+                _ = poll.tick() => self.reload_secrets(),
+                result = &mut server => return result.map_err(io::Error::other)?,
+            }
+        }
+        lifecycle.drain();
+        let drained = async {
+            sleep(self.server.lame_duck).await;
+            let stopped = handle.stop(true);
+            tokio::select! {
+                () = stopped => {}
+                () = self.idle() => {}
+            }
+        };
+        tokio::select! {
+            () = drained => info!("drained"),
+            () = sleep(self.server.drain) => warn!(in_flight = self.ops.metrics.in_flight.get(), "drain is over, requests are cut off"),
+            name = end.recv() => warn!(signal = name, "second signal, ending at once"),
+        }
+        Ok(())
+    }
+
+    /// Resolves when no request has been in flight for a while: connections that are only kept alive hold nothing up.
+    async fn idle(&self) {
+        const LOOK: Duration = Duration::from_millis(50);
+        let mut idle_looks = 0;
+        while idle_looks < 5 {
+            sleep(LOOK).await;
+            idle_looks = if self.ops.metrics.in_flight.get() == 0 { idle_looks + 1 } else { 0 };
+        }
+    }
+
+    fn reload_secrets(&mut self) {
+        for secret in &mut self.secrets {
+            secret.reload(&self.ops.metrics);
+        }
+    }
+}
+
+/// An app's secret and where it came from.
+struct FollowedSecret {
+    app: Arc<App>,
+    source: Option<SecretSource>,
+    failures: IntCounter,
+    /// What was wrong at the last look; said once, counted each time.
+    complaint: Option<String>,
+}
+
+fn follow(configured: ConfiguredApp, metrics: &Metrics) -> (Arc<App>, FollowedSecret) {
+    let app = Arc::new(configured.app);
+    metrics.show_key(app.id, None, app.key().fingerprint());
+    let failures = metrics.app(app.id).reload_failures;
+    (Arc::clone(&app), FollowedSecret { app, source: configured.secret, failures, complaint: None })
+}
+
+impl FollowedSecret {
+    /// Reads the secret again and uses it if it is another; one that cannot be used changes nothing.
+    fn reload(&mut self, metrics: &Metrics) {
+        let Some(source) = &self.source else { return };
+        let read = source.read().map_err(|error| error.to_string());
+        let parsed = read.and_then(|text| SecretKey::parse(&text).map_err(|error| format!("{source} {error}")));
+        let app = self.app.id.get();
+        match parsed {
+            Ok(secret) => {
+                self.complaint = None;
+                let (old, new) = (self.app.key(), secret.fingerprint());
+                if *old.fingerprint() != new {
+                    self.app.replace_key(secret);
+                    metrics.show_key(self.app.id, Some(old.fingerprint()), &new);
+                    info!(app, key = new.as_str(), old_key = old.fingerprint().as_str(), "secret replaced");
+                }
+            }
+            Err(complaint) => {
+                self.failures.inc();
+                if self.complaint.as_ref() != Some(&complaint) {
+                    error!(app, cause = complaint, key = self.app.key().fingerprint().as_str(), "secret not replaced");
+                    self.complaint = Some(complaint);
+                }
+            }
+        }
+    }
+}
+
+/// Runs the ops listener on a thread of its own, so that probes are answered while the public side is saturated.
+fn spawn_ops(listen: SocketAddr, state: Data<OpsState>) -> io::Result<SocketAddr> {
+    let (bound, address) = mpsc::channel();
+    thread::Builder::new().name("ops".to_owned()).spawn(move || {
+        actix_web::rt::System::new().block_on(async move {
+            let server = HttpServer::new(move || {
+                ActixApp::new().app_data(state.clone()).configure(ops::routes).default_service(to(ops::nothing_here))
+            })
+            .workers(1)
+            .client_request_timeout(HEADER_TIMEOUT)
+            .disable_signals()
+            .bind(listen);
+            match server {
+                Ok(server) => {
+                    let address = server.addrs()[0];
+                    let server = server.run();
+                    // The receiver waits for exactly this.
+                    let _ = bound.send(Ok(address));
+                    if let Err(error) = server.await {
+                        error!(cause = %error, "the ops listener failed");
+                    }
+                }
+                Err(error) => {
+                    let _ = bound.send(Err(cannot_bind("server.ops_listen", listen, &error)));
+                }
+            }
+        });
+    })?;
+    address.recv().map_err(io::Error::other)?
+}
+
+fn cannot_bind(key: &str, address: SocketAddr, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{key}: cannot listen at {address}: {error}"))
+}
+
+/// SIGTERM and SIGINT.
+struct EndSignal {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl EndSignal {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn recv(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Takes credentials out of a request's headers. Reads, and does no I/O.
+
+use actix_web::http::header::{AUTHORIZATION, COOKIE, HeaderMap};
+
+use crate::session::{CredentialSource, Denial, PresentedCredential, Rule};
+
+/// The first rule whose credential is present, with that credential; an empty credential is an absent one.
+///
+/// `None` when no rule's is present. A credential that cannot be one is the rule's all the same: it never falls through
+/// to the next.
+#[must_use]
+pub fn present<'a>(
+    rules: &'a [Rule],
+    headers: &HeaderMap,
+) -> Option<(usize, &'a Rule, Result<PresentedCredential, Denial>)> {
+    rules.iter().enumerate().find_map(|(index, rule)| Some((index, rule, find(&rule.source, headers)?)))
+}
+
+fn find(source: &CredentialSource, headers: &HeaderMap) -> Option<Result<PresentedCredential, Denial>> {
+    match source {
+        CredentialSource::Cookie(name) => {
+            only(headers.get_all(COOKIE).flat_map(|header| cookies(header.as_bytes(), name)))
+        }
+        CredentialSource::Header(name) => {
+            only(headers.get_all(name.as_str()).map(actix_web::http::header::HeaderValue::as_bytes))
+        }
+        CredentialSource::Bearer => only(headers.get_all(AUTHORIZATION).filter_map(|value| bearer(value.as_bytes()))),
+    }
+}
+
+/// The one value of a credential that may be there several times, if it says the same each time.
+fn only<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Option<Result<PresentedCredential, Denial>> {
+    let mut present = values.by_ref().filter(|value| !value.is_empty());
+    let first = present.next()?;
+    if present.any(|other| other != first) {
+        return Some(Err(Denial::Ambiguous));
+    }
+    Some(PresentedCredential::new(first))
+}
+
+/// The values of a cookie in one `Cookie` header (RFC 6265, 4.2.1).
+fn cookies<'a>(header: &'a [u8], name: &str) -> impl Iterator<Item = &'a [u8]> {
+    header.split(|byte| *byte == b';').filter_map(move |pair| {
+        let value = pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+        let unquoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+        Some(unquoted.unwrap_or(value))
+    })
+}
+
+/// The token of an `Authorization: Bearer` header (RFC 6750, 2.1); the scheme's case does not matter.
+fn bearer(header: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = header.split_at_checked("bearer".len())?;
+    let separated = token.is_empty() || token.starts_with(b" ");
+    (scheme.eq_ignore_ascii_case(b"bearer") && separated).then(|| token.trim_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookies_are_found_by_their_whole_name() {
+        let header = b"xsid=1; sid=2;sid=\"3\"; sidx=4; sid";
+        let found: Vec<_> = cookies(header, "sid").collect();
+        assert_eq!(found, [b"2", b"3"]);
+    }
+
+    #[test]
+    fn bearer_is_a_scheme_and_not_a_prefix() {
+        assert_eq!(bearer(b"Bearer abc"), Some(&b"abc"[..]));
+        assert_eq!(bearer(b"bEARER  abc "), Some(&b"abc"[..]));
+        assert_eq!(bearer(b"Bearer"), Some(&b""[..]));
+        assert_eq!(bearer(b"Bearerabc"), None);
+        assert_eq!(bearer(b"Basic abc"), None);
+    }
+}

@@ -1,0 +1,139 @@
+//! What `usersig demo` adds to the service: a page, and a back end that logs in whoever asks.
+
+use std::time::Duration;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::web::{Data, Payload, ServiceConfig, resource, to};
+use actix_web::{HttpRequest, HttpResponse};
+use jsonwebtoken::{EncodingKey, Header};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::exchange::{Answer, guard, respond};
+use super::identity::RequestId;
+use super::problem::{Code, Problem};
+use super::request::{parse_object, read_json};
+use super::{now, ops};
+use crate::ticket::{SdkAppId, UnixTime, UserId};
+
+/// The cookie that holds a demo session.
+pub const COOKIE: &str = "usersig_demo";
+
+/// How long a demo session lasts.
+const SESSION: Duration = Duration::from_secs(12 * 3600);
+
+/// Everything stands in the page itself, and it talks to this host alone.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
+    img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The demo's back end: it signs sessions with a key of its own.
+pub struct Demo {
+    session_key: EncodingKey,
+    page: String,
+    hosts: Vec<String>,
+}
+
+impl Demo {
+    /// A demo for `app` at `port`, whose rules verify tokens of `session_secret`.
+    #[must_use]
+    pub fn new(app: SdkAppId, is_real_app: bool, session_secret: &[u8], port: u16) -> Self {
+        let page = include_str!("demo.html")
+            .replace("__SDK_APP_ID__", &app.to_string())
+            .replace("__REAL_APP__", if is_real_app { "true" } else { "false" });
+        let hosts = ["127.0.0.1", "localhost", "[::1]"].map(|host| format!("{host}:{port}")).to_vec();
+        Self { session_key: EncodingKey::from_secret(session_secret), page, hosts }
+    }
+
+    /// A session of `user`, as a customer's back end would issue it, and when it ends.
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "HS256 signs with any secret")]
+    pub fn session(&self, user: &UserId, now: UnixTime) -> (String, UnixTime) {
+        let expires_at = now.plus(SESSION.as_secs());
+        let claims = json!({"sub": user.as_str(), "iat": now, "exp": expires_at});
+        let token = jsonwebtoken::encode(&Header::default(), &claims, &self.session_key);
+        (token.expect("HS256 signs with any secret"), expires_at)
+    }
+
+    /// A session of `user` from now on.
+    #[must_use]
+    pub fn session_now(&self, user: &UserId) -> String {
+        self.session(user, now()).0
+    }
+}
+
+/// Puts the demo's routes into an actix application, and those of the ops listener beside them.
+pub fn routes(config: &mut ServiceConfig) {
+    config.service(resource("/").route(to(page))).service(resource("/demo/session").route(to(session)));
+    ops::routes(config);
+}
+
+/// Refuses requests under another host name: a foreign page could have its own name lead to this machine (DNS rebinding).
+///
+/// # Errors
+/// Those of the handler behind it.
+pub async fn own_host_only(
+    demo: Data<Demo>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> actix_web::Result<ServiceResponse<BoxBody>> {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    if demo.hosts.iter().any(|own| own.eq_ignore_ascii_case(host)) {
+        return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
+    }
+    let problem = Problem::new(Code::OriginDenied, format!("the demo answers under {} only", demo.hosts.join(", ")));
+    let response = respond(RequestId::of(request.headers()), Err(problem));
+    Ok(request.into_response(response))
+}
+
+async fn page(demo: Data<Demo>, request: HttpRequest) -> HttpResponse {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return respond(RequestId::of(request.headers()), Err(Problem::method_not_allowed("GET, HEAD")));
+    }
+    let mut response = HttpResponse::build(StatusCode::OK).body(demo.page.clone());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    guard(headers);
+    response
+}
+
+/// Logs a user in (POST) or out (DELETE), as the customer's own back end does in earnest.
+async fn session(demo: Data<Demo>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let id = RequestId::of(request.headers());
+    let (answer, cookie) = match *request.method() {
+        Method::POST => match read_json(&request, payload).await.and_then(|json| log_in(&demo, &json)) {
+            Ok((answer, token)) => (
+                Ok(answer),
+                Some(format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={}", SESSION.as_secs())),
+            ),
+            Err(problem) => (Err(problem), None),
+        },
+        Method::DELETE => {
+            (Ok(Answer::NoContent), Some(format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0")))
+        }
+        _ => (Err(Problem::method_not_allowed("POST, DELETE")), None),
+    };
+    let mut response = respond(id, answer);
+    if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok()) {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct LogIn {
+    user_id: String,
+}
+
+fn log_in(demo: &Demo, json: &[u8]) -> Result<(Answer, String), Problem> {
+    let asked: LogIn = parse_object(json)?;
+    let user = UserId::try_from(asked.user_id).map_err(|error| Problem::invalid_request(format!("userId {error}")))?;
+    let (token, expires_at) = demo.session(&user, now());
+    let body = json!({"userId": user.as_str(), "token": token, "expiresAt": expires_at});
+    Ok((Answer::Json(body.to_string().into_bytes()), token))
+}

@@ -1,0 +1,211 @@
+//! One request from its first header to its answer: timed, counted, logged once, and answered whatever happens.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use actix_web::body::BoxBody;
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::http::{ConnectionType, StatusCode};
+use actix_web::web::Bytes;
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::FutureExt;
+use tracing::{error, info, warn};
+
+use super::identity::{RequestId, TraceParent, X_REQUEST_ID};
+use super::problem::{Code, Problem};
+use super::public::PublicState;
+use crate::issue::Issued;
+
+/// The routes that metrics tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// `/v1/usersig`
+    UserSig,
+    /// `/v1/private-map-key`
+    PrivateMapKey,
+    /// Every other path.
+    Other,
+}
+
+impl Route {
+    /// All routes, each at the place of its discriminant.
+    pub const ALL: [Self; 3] = [Self::UserSig, Self::PrivateMapKey, Self::Other];
+
+    /// The route's label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UserSig => "usersig",
+            Self::PrivateMapKey => "private_map_key",
+            Self::Other => "other",
+        }
+    }
+
+    /// The kinds of answer that metrics count, in the order of [`Answer`]'s places there.
+    pub fn answers() -> impl Iterator<Item = (u16, &'static str)> {
+        [(200, "ok"), (204, "ok")].into_iter().chain(Code::ALL.map(|code| (code.status().as_u16(), code.as_str())))
+    }
+}
+
+/// An answer that is no problem.
+pub(super) enum Answer {
+    /// JSON.
+    Json(Vec<u8>),
+    /// Nothing to say.
+    NoContent,
+    /// To a browser that asks before it sends (CORS preflight): these methods, these headers.
+    Preflight { methods: &'static str, headers: String },
+}
+
+/// What the log will say of a decision; filled in as it becomes known.
+#[derive(Default)]
+pub(super) struct Decision<'a> {
+    /// The app asked for.
+    pub app: Option<u32>,
+    /// The rule whose credential was present.
+    pub rule: Option<&'a str>,
+    /// Whom the session names.
+    pub user: Option<String>,
+    /// What was issued.
+    pub issued: Option<Issued>,
+}
+
+/// Runs `handle` for one request of the public listener and answers with what it returns.
+pub(super) async fn answer<'a>(
+    state: &'a PublicState,
+    request: &HttpRequest,
+    route: Route,
+    handle: impl AsyncFnOnce(&mut Decision<'a>) -> Result<Answer, Problem>,
+) -> HttpResponse {
+    let start = Instant::now();
+    state.in_flight.inc();
+    let id = RequestId::of(request.headers());
+    let mut decision = Decision::default();
+    let result = AssertUnwindSafe(handle(&mut decision))
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err(Problem::new(Code::InternalError, "the log tells the operator why, by the requestId")));
+    let took = start.elapsed();
+    let metrics = &state.routes[route as usize];
+    let place = match &result {
+        Ok(Answer::Json(_)) => 0,
+        Ok(Answer::NoContent | Answer::Preflight { .. }) => 1,
+        Err(problem) => 2 + problem.code as usize,
+    };
+    metrics.answers[place].inc();
+    metrics.seconds.observe(took.as_secs_f64());
+    if is_decision(route, &result) {
+        if let Err(problem) = &result {
+            state.refusals[problem.code as usize].inc();
+        }
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        audit(&id, TraceParent::of(request.headers()).as_ref(), route, &decision, result.as_ref().err(), took);
+    }
+    state.in_flight.dec();
+    let mut response = respond(id, result);
+    state.origins.expose(request.headers(), response.headers_mut());
+    if state.lifecycle.is_draining() {
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    response
+}
+
+/// Whether somebody asked for a ticket: neither a stray path or method, nor a browser's question beforehand.
+fn is_decision(route: Route, result: &Result<Answer, Problem>) -> bool {
+    let is_question = match result {
+        Ok(Answer::Json(_)) => false,
+        Ok(Answer::NoContent | Answer::Preflight { .. }) => true,
+        Err(problem) => problem.code == Code::MethodNotAllowed,
+    };
+    route != Route::Other && !is_question
+}
+
+/// The answer with all that every answer carries.
+pub(super) fn respond(id: RequestId, result: Result<Answer, Problem>) -> HttpResponse {
+    let (mut response, content_type) = match result {
+        Ok(Answer::Json(json)) => (with_body(StatusCode::OK, json), Some("application/json")),
+        Ok(Answer::NoContent) => (HttpResponse::new(StatusCode::NO_CONTENT), None),
+        Ok(Answer::Preflight { methods, headers }) => (preflight(methods, &headers), None),
+        Err(problem) => (refuse(&problem, id.as_str()), Some("application/problem+json")),
+    };
+    let headers = response.headers_mut();
+    if let Some(content_type) = content_type {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    }
+    guard(headers);
+    headers.insert(X_REQUEST_ID, id.into_header());
+    response
+}
+
+/// The headers that keep an answer out of caches, other pages and referrers.
+pub(super) fn guard(headers: &mut HeaderMap) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+}
+
+fn with_body(status: StatusCode, body: Vec<u8>) -> HttpResponse {
+    HttpResponse::with_body(status, BoxBody::new(Bytes::from(body)))
+}
+
+fn preflight(methods: &'static str, allowed_headers: &str) -> HttpResponse {
+    let mut response = HttpResponse::new(StatusCode::NO_CONTENT);
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    let allowed = HeaderValue::from_str(allowed_headers).expect("the names of headers are a header value");
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+    response
+}
+
+fn refuse(problem: &Problem, request_id: &str) -> HttpResponse {
+    let status = problem.code.status();
+    let mut response = with_body(status, problem.body(request_id));
+    let headers = response.headers_mut();
+    if let Some(allow) = problem.allow {
+        headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer realm="usersig""#));
+    }
+    response
+}
+
+/// The one event of a decision. It names the key by its fingerprint and never holds a ticket, token or cookie.
+fn audit(
+    id: &RequestId,
+    trace: Option<&TraceParent<'_>>,
+    route: Route,
+    decision: &Decision<'_>,
+    problem: Option<&Problem>,
+    duration_us: u64,
+) {
+    macro_rules! event {
+        ($level:ident, $message:literal) => {
+            $level!(
+                target: "usersig::audit",
+                request_id = id.as_str(),
+                trace_id = trace.map(|trace| trace.trace_id),
+                parent_id = trace.map(|trace| trace.parent_id),
+                kind = route.as_str(),
+                outcome = problem.map_or("issued", |problem| problem.code.as_str()),
+                app = decision.app,
+                rule = decision.rule,
+                user = decision.user.as_deref(),
+                expire = decision.issued.as_ref().map(|issued| issued.lifetime.as_secs()),
+                key = decision.issued.as_ref().map(|issued| issued.key.fingerprint().as_str()),
+                step = problem.and_then(|problem| problem.step),
+                cause = problem.and_then(|problem| problem.cause.as_deref()),
+                duration_us,
+                $message
+            )
+        };
+    }
+    match problem {
+        None => event!(info, "ticket issued"),
+        Some(problem) if problem.code == Code::InternalError => event!(error, "request failed"),
+        Some(problem) if problem.code.is_ours() => event!(warn, "request failed"),
+        Some(_) => event!(info, "ticket refused"),
+    }
+}

@@ -1,0 +1,126 @@
+//! The ops listener: probes, metrics and diagnosis. Never exposed by an ingress.
+
+use std::sync::Arc;
+
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::web::{Data, Payload, ServiceConfig, resource, to};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::exchange::{Answer, guard, respond};
+use super::identity::RequestId;
+use super::problem::{Code, Problem};
+use super::request::{parse_object, read_json};
+use super::{Lifecycle, now};
+use crate::issue::App;
+use crate::metrics::Metrics;
+use crate::telemetry::DroppedLines;
+use crate::ticket::{Expected, Inspection, SdkAppId, UnixTime, UnverifiedTicket, inspect};
+
+/// All that the ops listener reads.
+#[derive(Debug)]
+pub struct OpsState {
+    /// The apps, for their keys.
+    pub apps: Vec<Arc<App>>,
+    /// What `/metrics` shows.
+    pub metrics: Arc<Metrics>,
+    /// What `/readyz` shows.
+    pub lifecycle: Arc<Lifecycle>,
+    /// The log's count of dropped lines.
+    pub dropped: DroppedLines,
+}
+
+/// Puts the ops routes into an actix application.
+pub fn routes(config: &mut ServiceConfig) {
+    config
+        .service(resource("/livez").route(to(livez)))
+        .service(resource("/readyz").route(to(readyz)))
+        .service(resource("/metrics").route(to(metrics)))
+        .service(resource("/version").route(to(version)))
+        .service(resource("/v1/inspect").route(to(inspect_ticket)));
+}
+
+/// Answers every path that is none of [`routes`].
+pub async fn nothing_here(request: HttpRequest) -> HttpResponse {
+    let detail = "the ops listener has /livez, /readyz, /metrics, /version and /v1/inspect";
+    respond(RequestId::of(request.headers()), Err(Problem::new(Code::NotFound, detail)))
+}
+
+async fn livez(request: HttpRequest) -> HttpResponse {
+    get(&request, || (StatusCode::OK, "application/json", json!({"status": "alive"}).to_string().into_bytes()))
+}
+
+async fn readyz(state: Data<OpsState>, request: HttpRequest) -> HttpResponse {
+    get(&request, || {
+        let status = if state.lifecycle.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        (status, "application/json", json!({"status": state.lifecycle.as_str()}).to_string().into_bytes())
+    })
+}
+
+async fn metrics(state: Data<OpsState>, request: HttpRequest) -> HttpResponse {
+    get(&request, || {
+        (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", state.metrics.render(state.dropped.count()))
+    })
+}
+
+async fn version(request: HttpRequest) -> HttpResponse {
+    get(&request, || {
+        let version = json!({"name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION")});
+        (StatusCode::OK, "application/json", version.to_string().into_bytes())
+    })
+}
+
+async fn inspect_ticket(state: Data<OpsState>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let result = match *request.method() {
+        Method::POST => read_json(&request, payload).await.and_then(|json| judge(&state, &json)),
+        _ => Err(Problem::method_not_allowed("POST")),
+    };
+    let answer =
+        result.map(|inspection| Answer::Json(serde_json::to_vec(&inspection).expect("text and numbers are JSON")));
+    respond(RequestId::of(request.headers()), answer)
+}
+
+/// Answers GET and HEAD.
+fn get(request: &HttpRequest, body: impl FnOnce() -> (StatusCode, &'static str, Vec<u8>)) -> HttpResponse {
+    let id = RequestId::of(request.headers());
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return respond(id, Err(Problem::method_not_allowed("GET, HEAD")));
+    }
+    let (status, content_type, body) = body();
+    let mut response = HttpResponse::build(status).body(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    guard(headers);
+    headers.insert(super::identity::X_REQUEST_ID, id.into_header());
+    response
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct InspectRequest {
+    ticket: String,
+    sdk_app_id: Option<u64>,
+    user_id: Option<String>,
+    at: Option<u64>,
+}
+
+/// Inspects a ticket with the key of the app that the caller names, or else the ticket itself.
+fn judge(state: &OpsState, json: &[u8]) -> Result<Inspection, Problem> {
+    let asked: InspectRequest = parse_object(json)?;
+    let app = asked.sdk_app_id.map(SdkAppId::try_from).transpose();
+    let app = app.map_err(|error| Problem::invalid_request(format!("sdkAppId {error}")))?;
+    let named =
+        app.map(SdkAppId::get).or_else(|| UnverifiedTicket::decode(&asked.ticket).ok().map(|ticket| ticket.app()));
+    let key = state.apps.iter().find(|known| Some(known.id.get()) == named).map(|known| known.key());
+    Ok(inspect(
+        &asked.ticket,
+        &Expected {
+            app,
+            key: key.as_ref().map(|key| &key.secret),
+            user: asked.user_id.as_deref(),
+            at: asked.at.map_or_else(now, UnixTime::from_secs),
+        },
+    ))
+}

@@ -1,0 +1,134 @@
+//! Which pages may use a cookie, and the CORS headers that tell browsers so.
+//!
+//! A policy of our own: a ready-made CORS layer runs the handler for a foreign origin and only leaves out its headers,
+//! while a cookie from a foreign page must not even be checked.
+
+use std::str::FromStr;
+
+use actix_web::http::header::{
+    self, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, HeaderMap,
+    HeaderName, HeaderValue,
+};
+
+/// A web origin as browsers send it: scheme, host and perhaps a port, in lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin(HeaderValue);
+
+/// A text that no browser sends as an origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "is not an origin as browsers send it: scheme and host in lower case, no path, no default port, as in \"https://m.example.com\""
+)]
+pub struct OriginError;
+
+impl FromStr for Origin {
+    type Err = OriginError;
+
+    fn from_str(text: &str) -> Result<Self, OriginError> {
+        let (scheme, authority) = text.split_once("://").ok_or(OriginError)?;
+        let default_port = match scheme {
+            "https" => ":443",
+            "http" => ":80",
+            // Apps' web views have schemes of their own, as capacitor://localhost.
+            _ => "",
+        };
+        let scheme_is_one = scheme.starts_with(|first: char| first.is_ascii_lowercase())
+            && scheme.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'+' | b'-' | b'.'));
+        let host_is_one = !authority.is_empty()
+            && authority
+                .bytes()
+                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b':' | b'[' | b']'));
+        let default_port_named = !default_port.is_empty() && authority.ends_with(default_port);
+        if !scheme_is_one || !host_is_one || default_port_named {
+            return Err(OriginError);
+        }
+        HeaderValue::from_str(text).map(Self).map_err(|_| OriginError)
+    }
+}
+
+/// The pages of other hosts that may use the service with the user's cookie.
+#[derive(Debug, Default)]
+pub struct OriginPolicy {
+    allowed: Vec<Origin>,
+    /// The headers that such a page may send: the rules' own among them.
+    request_headers: String,
+}
+
+impl OriginPolicy {
+    /// A policy that lets in `allowed`, with the credential headers `credential_headers`.
+    pub fn new<'a>(allowed: Vec<Origin>, credential_headers: impl Iterator<Item = &'a str>) -> Self {
+        let mut request_headers = String::from("authorization, content-type, x-request-id, traceparent");
+        for name in credential_headers {
+            request_headers.push_str(", ");
+            request_headers.push_str(name);
+        }
+        Self { allowed, request_headers }
+    }
+
+    /// Whether a request may use a cookie: it comes from the service's own origin, or from an allowed one.
+    pub fn admits_cookie(&self, headers: &HeaderMap) -> bool {
+        headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "same-origin") || self.listed(headers).is_some()
+    }
+
+    /// Whether a preflight comes from an allowed origin.
+    #[must_use]
+    pub fn admits_preflight(&self, headers: &HeaderMap) -> bool {
+        self.listed(headers).is_some()
+    }
+
+    /// Adds what lets the page of an allowed origin read the answer.
+    pub fn expose(&self, request: &HeaderMap, answer: &mut HeaderMap) {
+        if self.allowed.is_empty() {
+            return;
+        }
+        answer.insert(header::VARY, HeaderValue::from_static("origin"));
+        if let Some(Origin(origin)) = self.listed(request) {
+            answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            answer.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+            answer.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after, x-request-id"));
+        }
+    }
+
+    /// Which headers a page of an allowed origin may send.
+    #[must_use]
+    pub fn request_headers(&self) -> &str {
+        &self.request_headers
+    }
+
+    fn listed(&self, headers: &HeaderMap) -> Option<&Origin> {
+        let origin = headers.get(header::ORIGIN)?;
+        // Two Origin headers are no browser's.
+        let only = headers.get_all(header::ORIGIN).nth(1).is_none();
+        self.allowed.iter().find(|Origin(allowed)| allowed == origin).filter(|_| only)
+    }
+}
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_as_browsers_send_them() {
+        for text in ["https://m.example.com", "http://127.0.0.1:5173", "http://[::1]:8080", "capacitor://localhost"] {
+            assert!(text.parse::<Origin>().is_ok(), "{text}");
+        }
+        for text in [
+            "*",
+            "null",
+            "m.example.com",
+            "https://",
+            "https://M.example.com",
+            "https://m.example.com/",
+            "https://m.example.com:443",
+            "http://a:80",
+            "https://*.example.com",
+            "https://a b",
+            "https://u@a",
+            "HTTPS://a",
+        ] {
+            assert_eq!(text.parse::<Origin>(), Err(OriginError), "{text}");
+        }
+    }
+}

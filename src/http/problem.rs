@@ -1,0 +1,232 @@
+//! Errors as a caller sees them: RFC 9457 problems with a stable code.
+
+use std::borrow::Cow;
+
+use actix_web::http::StatusCode;
+use serde::Serialize;
+
+use crate::issue::Refusal;
+use crate::session::{CheckError, Denial};
+
+/// The code of a problem: what a program decides by. Each has one HTTP status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// A malformed body or query.
+    InvalidRequest,
+    /// No such path.
+    NotFound,
+    /// A method that the path does not take.
+    MethodNotAllowed,
+    /// A body slower than 5 s.
+    RequestTimeout,
+    /// A body over 16 KiB.
+    PayloadTooLarge,
+    /// A body that is not declared as JSON.
+    UnsupportedMediaType,
+    /// No rule's credential is present.
+    MissingCredential,
+    /// A credential that is not that of a session, or no longer.
+    InvalidSession,
+    /// A `userId` that is not the session's user.
+    UserMismatch,
+    /// An administrator or a denied user.
+    UserNotPermitted,
+    /// A cookie from a page that may not use it.
+    OriginDenied,
+    /// A room or privileges outside the policy.
+    RoomNotPermitted,
+    /// An app that is not configured.
+    UnknownApp,
+    /// A subject that cannot be a user id.
+    UnusableUserId,
+    /// Our fault.
+    InternalError,
+}
+
+impl Code {
+    /// All codes, each at the place of its discriminant.
+    pub const ALL: [Self; 15] = [
+        Self::InvalidRequest,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::RequestTimeout,
+        Self::PayloadTooLarge,
+        Self::UnsupportedMediaType,
+        Self::MissingCredential,
+        Self::InvalidSession,
+        Self::UserMismatch,
+        Self::UserNotPermitted,
+        Self::OriginDenied,
+        Self::RoomNotPermitted,
+        Self::UnknownApp,
+        Self::UnusableUserId,
+        Self::InternalError,
+    ];
+
+    /// The code as callers, logs and metrics show it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::RequestTimeout => "request_timeout",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::MissingCredential => "missing_credential",
+            Self::InvalidSession => "invalid_session",
+            Self::UserMismatch => "user_mismatch",
+            Self::UserNotPermitted => "user_not_permitted",
+            Self::OriginDenied => "origin_denied",
+            Self::RoomNotPermitted => "room_not_permitted",
+            Self::UnknownApp => "unknown_app",
+            Self::UnusableUserId => "unusable_user_id",
+            Self::InternalError => "internal_error",
+        }
+    }
+
+    /// The HTTP status that goes with the code.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::NotFound | Self::UnknownApp => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::MissingCredential | Self::InvalidSession => StatusCode::UNAUTHORIZED,
+            Self::UserMismatch | Self::UserNotPermitted | Self::OriginDenied | Self::RoomNotPermitted => {
+                StatusCode::FORBIDDEN
+            }
+            Self::UnusableUserId => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// One line for people, the same for every problem of this code.
+    const fn title(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "The request is malformed",
+            Self::NotFound => "There is nothing at this path",
+            Self::MethodNotAllowed => "This path does not take this method",
+            Self::RequestTimeout => "The request took too long to arrive",
+            Self::PayloadTooLarge => "The request body is too large",
+            Self::UnsupportedMediaType => "The request body is not JSON",
+            Self::MissingCredential => "There is no login session in this request",
+            Self::InvalidSession => "The login session is not valid",
+            Self::UserMismatch => "The session belongs to another user",
+            Self::UserNotPermitted => "No tickets are issued to this user",
+            Self::OriginDenied => "This page may not use the cookie",
+            Self::RoomNotPermitted => "This room or privilege is not permitted",
+            Self::UnknownApp => "This SDKAppID is not served here",
+            Self::UnusableUserId => "The session's user cannot be a user of Chat",
+            Self::InternalError => "Something went wrong on our side",
+        }
+    }
+
+    /// How serious it is for the one who runs the service.
+    pub(super) const fn is_ours(self) -> bool {
+        matches!(self, Self::InternalError)
+    }
+}
+
+/// An answer that is no ticket.
+#[derive(Debug)]
+pub struct Problem {
+    /// What a program decides by.
+    pub code: Code,
+    /// What a person reads: what to change, never a secret.
+    pub detail: Cow<'static, str>,
+    /// Which methods the path takes, for a 405.
+    pub allow: Option<&'static str>,
+    /// What the log is told beyond the code.
+    pub cause: Option<String>,
+    /// The step of the session check that refused.
+    pub step: Option<&'static str>,
+}
+
+impl Problem {
+    /// A problem with a sentence for the person who made the request.
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, detail: detail.into(), allow: None, cause: None, step: None }
+    }
+
+    /// A malformed request.
+    pub fn invalid_request(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Code::InvalidRequest, detail)
+    }
+
+    /// A path that takes only the methods in `allow`.
+    #[must_use]
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        Self { allow: Some(allow), ..Self::new(Code::MethodNotAllowed, format!("this path takes {allow}")) }
+    }
+
+    /// The body of the answer.
+    pub(super) fn body(&self, request_id: &str) -> Vec<u8> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Body<'a> {
+            r#type: &'static str,
+            title: &'static str,
+            status: u16,
+            detail: &'a str,
+            code: &'static str,
+            request_id: &'a str,
+        }
+        let body = Body {
+            r#type: "about:blank",
+            title: self.code.title(),
+            status: self.code.status().as_u16(),
+            detail: &self.detail,
+            code: self.code.as_str(),
+            request_id,
+        };
+        serde_json::to_vec(&body).expect("text and numbers are JSON")
+    }
+}
+
+impl From<CheckError> for Problem {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Denied(denial) => denial.into(),
+        }
+    }
+}
+
+impl From<Denial> for Problem {
+    /// The caller is not told which check failed: that would help who is guessing.
+    fn from(denial: Denial) -> Self {
+        Self {
+            cause: Some(denial.to_string()),
+            step: Some(denial.step().as_str()),
+            ..Self::new(Code::InvalidSession, "sign in again; the log tells the operator why, by the requestId")
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let code = match refusal {
+            Refusal::SessionTooShort => Code::InvalidSession,
+            Refusal::UnusableUserId(_) => Code::UnusableUserId,
+            Refusal::UserNotPermitted => Code::UserNotPermitted,
+            Refusal::UserMismatch => Code::UserMismatch,
+            Refusal::RoomNotPermitted(_) => Code::RoomNotPermitted,
+        };
+        Self::new(code, refusal.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Code;
+
+    #[test]
+    fn every_code_stands_at_its_place() {
+        for (place, code) in Code::ALL.into_iter().enumerate() {
+            assert_eq!(code as usize, place, "{code:?}");
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The public listener: what front ends reach.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix_web::http::{Method, header};
+use actix_web::web::{Data, Payload, ServiceConfig, resource, to};
+use actix_web::{HttpRequest, HttpResponse};
+use prometheus::{IntCounter, IntGauge};
+use serde::Serialize;
+
+use super::exchange::{Answer, Decision, Route, answer};
+use super::origin::OriginPolicy;
+use super::problem::{Code, Problem};
+use super::request::{PrivateMapKeyRequest, UserSigRequest};
+use super::{Lifecycle, credential, now};
+use crate::issue::{Admitted, App, Issued};
+use crate::metrics::{AppMetrics, Metrics, RouteMetrics, RuleMetrics};
+use crate::session::{CheckError, CredentialSource, PresentedCredential, Rule, Session};
+use crate::ticket::{SdkAppId, UnixTime};
+
+/// All that the public listener's workers share.
+#[derive(Debug)]
+pub struct PublicState {
+    apps: Vec<(Arc<App>, AppMetrics)>,
+    rules: Vec<Rule>,
+    rule_metrics: Vec<RuleMetrics>,
+    pub(super) origins: OriginPolicy,
+    pub(super) routes: [RouteMetrics; Route::ALL.len()],
+    /// One counter for each [`Code`], at its place.
+    pub(super) refusals: Vec<IntCounter>,
+    pub(super) in_flight: IntGauge,
+    pub(super) lifecycle: Arc<Lifecycle>,
+}
+
+impl PublicState {
+    /// Resolves every metric that a request may need.
+    #[must_use]
+    pub fn new(
+        apps: &[Arc<App>],
+        rules: Vec<Rule>,
+        origins: OriginPolicy,
+        metrics: &Metrics,
+        lifecycle: Arc<Lifecycle>,
+    ) -> Self {
+        Self {
+            apps: apps.iter().map(|app| (Arc::clone(app), metrics.app(app.id))).collect(),
+            rule_metrics: rules.iter().map(|rule| metrics.rule(&rule.name)).collect(),
+            rules,
+            origins,
+            routes: Route::ALL.map(|route| metrics.route(route.as_str(), Route::answers())),
+            refusals: Code::ALL.iter().map(|code| metrics.refusal(code.as_str())).collect(),
+            in_flight: metrics.in_flight.clone(),
+            lifecycle,
+        }
+    }
+
+    fn app(&self, id: Option<SdkAppId>) -> Result<&(Arc<App>, AppMetrics), Problem> {
+        match (id, self.apps.as_slice()) {
+            (None, [only]) => Ok(only),
+            (None, _) => Err(Problem::invalid_request("sdkAppId is missing; this service issues for several apps")),
+            (Some(id), apps) => apps.iter().find(|(app, _)| app.id == id).ok_or_else(|| {
+                Problem::new(Code::UnknownApp, format!("sdkAppId {id} is not one of this service's apps"))
+            }),
+        }
+    }
+}
+
+/// Puts the public routes into an actix application.
+pub fn routes(config: &mut ServiceConfig) {
+    config
+        .service(resource("/v1/usersig").route(to(user_sig)))
+        .service(resource("/v1/private-map-key").route(to(private_map_key)))
+        .default_service(to(nothing_here));
+}
+
+async fn user_sig(state: Data<PublicState>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    const METHODS: &str = "GET, POST";
+    answer(&state, &request, Route::UserSig, async |decision| match *request.method() {
+        Method::GET | Method::POST => issue_user_sig(&state, &request, payload, decision).await,
+        Method::OPTIONS => preflight(&state, &request, METHODS),
+        _ => Err(Problem::method_not_allowed(METHODS)),
+    })
+    .await
+}
+
+async fn private_map_key(state: Data<PublicState>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    const METHODS: &str = "POST";
+    answer(&state, &request, Route::PrivateMapKey, async |decision| match *request.method() {
+        Method::POST => issue_private_map_key(&state, &request, payload, decision).await,
+        Method::OPTIONS => preflight(&state, &request, METHODS),
+        _ => Err(Problem::method_not_allowed(METHODS)),
+    })
+    .await
+}
+
+async fn nothing_here(state: Data<PublicState>, request: HttpRequest) -> HttpResponse {
+    answer(&state, &request, Route::Other, async |_| {
+        Err(Problem::new(Code::NotFound, "tickets are at /v1/usersig and /v1/private-map-key"))
+    })
+    .await
+}
+
+async fn issue_user_sig<'a>(
+    state: &'a PublicState,
+    request: &HttpRequest,
+    payload: Payload,
+    decision: &mut Decision<'a>,
+) -> Result<Answer, Problem> {
+    let asked = UserSigRequest::read(request, payload).await?;
+    let caller = recognise(state, request, &asked, decision).await?;
+    let issued = caller.app.user_sig(&caller.admitted, asked.expire, caller.now);
+    let body = TicketBody::new(&caller, &issued, Ticket::UserSig(&issued.ticket)).to_json();
+    caller.metrics.user_sigs.inc();
+    decision.issued = Some(issued);
+    Ok(Answer::Json(body))
+}
+
+async fn issue_private_map_key<'a>(
+    state: &'a PublicState,
+    request: &HttpRequest,
+    payload: Payload,
+    decision: &mut Decision<'a>,
+) -> Result<Answer, Problem> {
+    let asked = PrivateMapKeyRequest::read(request, payload).await?;
+    let caller = recognise(state, request, &asked.common, decision).await?;
+    let issued = caller.app.private_map_key(
+        &caller.admitted,
+        &caller.session,
+        &asked.room,
+        asked.privileges,
+        asked.common.expire,
+        caller.now,
+    )?;
+    let body = TicketBody::new(&caller, &issued, Ticket::PrivateMapKey(&issued.ticket)).to_json();
+    caller.metrics.private_map_keys.inc();
+    decision.issued = Some(issued);
+    Ok(Answer::Json(body))
+}
+
+/// A caller whose session was recognised and to whom the app may issue.
+struct Caller<'a> {
+    app: &'a App,
+    metrics: &'a AppMetrics,
+    session: Session,
+    admitted: Admitted,
+    now: UnixTime,
+}
+
+/// From headers to an admitted user: everything that both kinds of ticket have in common.
+async fn recognise<'a>(
+    state: &'a PublicState,
+    request: &HttpRequest,
+    asked: &UserSigRequest,
+    decision: &mut Decision<'a>,
+) -> Result<Caller<'a>, Problem> {
+    let (app, metrics) = state.app(asked.app)?;
+    decision.app = Some(app.id.get());
+    let headers = request.headers();
+    let (index, rule, credential) = credential::present(&state.rules, headers)
+        .ok_or_else(|| Problem::new(Code::MissingCredential, "send the cookie or the token of a login session"))?;
+    decision.rule = Some(&rule.name);
+    if matches!(rule.source, CredentialSource::Cookie(_)) && !state.origins.admits_cookie(headers) {
+        return Err(Problem::new(
+            Code::OriginDenied,
+            "this page's origin is not in allowed_origins (outside a browser, send a token instead of the cookie)",
+        ));
+    }
+    let now = now();
+    let session = check(rule, &credential?, &state.rule_metrics[index], now).await?;
+    decision.user = Some(session.subject.clone());
+    let admitted = app.admit(&session, rule, asked.asserted_user.as_deref(), now)?;
+    decision.user = Some(admitted.user.as_str().to_owned());
+    Ok(Caller { app, metrics, session, admitted, now })
+}
+
+/// Runs a rule's check, timed and counted.
+async fn check(
+    rule: &Rule,
+    credential: &PresentedCredential,
+    metrics: &RuleMetrics,
+    now: UnixTime,
+) -> Result<Session, CheckError> {
+    let start = Instant::now();
+    let result = rule.check(credential, now).await;
+    metrics.seconds.observe(start.elapsed().as_secs_f64());
+    match &result {
+        Ok(_) => metrics.allowed.inc(),
+        Err(CheckError::Denied(_)) => metrics.denied.inc(),
+    }
+    result
+}
+
+/// Answers a browser that asks whether a page of another origin may call.
+fn preflight(state: &PublicState, request: &HttpRequest, methods: &'static str) -> Result<Answer, Problem> {
+    let headers = request.headers();
+    if !headers.contains_key(header::ORIGIN) || !headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
+        return Err(Problem::method_not_allowed(methods));
+    }
+    if !state.origins.admits_preflight(headers) {
+        return Err(Problem::new(Code::OriginDenied, "this origin is not in allowed_origins"));
+    }
+    Ok(Answer::Preflight { methods, headers: state.origins.request_headers().to_owned() })
+}
+
+/// The one field in which the two kinds of answer differ.
+#[derive(Serialize)]
+enum Ticket<'a> {
+    #[serde(rename = "userSig")]
+    UserSig(&'a str),
+    #[serde(rename = "privateMapKey")]
+    PrivateMapKey(&'a str),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TicketBody<'a> {
+    sdk_app_id: u32,
+    user_id: &'a str,
+    #[serde(flatten)]
+    ticket: Ticket<'a>,
+    expire: u32,
+    issued_at: UnixTime,
+    expires_at: UnixTime,
+    renew_at: UnixTime,
+}
+
+impl<'a> TicketBody<'a> {
+    fn new(caller: &'a Caller<'_>, issued: &Issued, ticket: Ticket<'a>) -> Self {
+        let expire = u64::from(issued.lifetime.as_secs());
+        Self {
+            sdk_app_id: caller.app.id.get(),
+            user_id: caller.admitted.user.as_str(),
+            ticket,
+            expire: issued.lifetime.as_secs(),
+            issued_at: issued.issued_at,
+            expires_at: issued.issued_at.plus(expire),
+            renew_at: issued.issued_at.plus(expire * 9 / 10),
+        }
+    }
+
+    fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("text and numbers are JSON")
+    }
+}

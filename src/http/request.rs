@@ -1,0 +1,201 @@
+//! Reads what a caller asks for, from the query or the body, alike in both: nothing unknown, nothing twice.
+
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::http::{Method, header};
+use actix_web::web::{Bytes, BytesMut, Payload};
+use futures_util::StreamExt;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer};
+
+use super::problem::{Code, Problem};
+use crate::ticket::{Privileges, Room, RoomStr, SdkAppId};
+
+/// The largest body that is read, in bytes.
+pub const MAX_BODY: usize = 16 * 1024;
+
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The largest whole number that every JSON reader keeps exact (RFC 8259, 6).
+const MAX_EXACT: u64 = (1 << 53) - 1;
+
+/// What is asked of `/v1/usersig`.
+#[derive(Debug, Default)]
+pub(super) struct UserSigRequest {
+    /// Which app; needed where several are configured.
+    pub app: Option<SdkAppId>,
+    /// The user that the caller believes to be.
+    pub asserted_user: Option<String>,
+    /// The lifetime asked for, in seconds; at least 1.
+    pub expire: Option<u64>,
+}
+
+/// What is asked of `/v1/private-map-key`.
+#[derive(Debug)]
+pub(super) struct PrivateMapKeyRequest {
+    /// What it shares with a `UserSig`.
+    pub common: UserSigRequest,
+    /// The room.
+    pub room: Room,
+    /// The privileges; the app's ceiling when there are none.
+    pub privileges: Option<Privileges>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawUserSig {
+    #[serde(
+        rename = "sdkAppId",
+        alias = "sdkAppID",
+        alias = "SDKAppID",
+        alias = "sdkappid",
+        deserialize_with = "some"
+    )]
+    app: Option<u64>,
+    #[serde(rename = "userId", alias = "userID", alias = "userid", alias = "identifier", deserialize_with = "some")]
+    user: Option<String>,
+    #[serde(deserialize_with = "some")]
+    expire: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawPrivateMapKey {
+    #[serde(
+        rename = "sdkAppId",
+        alias = "sdkAppID",
+        alias = "SDKAppID",
+        alias = "sdkappid",
+        deserialize_with = "some"
+    )]
+    app: Option<u64>,
+    #[serde(rename = "userId", alias = "userID", alias = "userid", alias = "identifier", deserialize_with = "some")]
+    user: Option<String>,
+    #[serde(deserialize_with = "some")]
+    expire: Option<u64>,
+    #[serde(rename = "roomId", deserialize_with = "some")]
+    room_id: Option<u64>,
+    #[serde(rename = "roomStr", deserialize_with = "some")]
+    room_str: Option<String>,
+    #[serde(deserialize_with = "some")]
+    privileges: Option<RawPrivileges>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "privileges: expected a list of names or a mask from 1 to 255")]
+enum RawPrivileges {
+    Mask(u64),
+    Names(Vec<String>),
+}
+
+/// A field that may be left out, but not be `null`.
+fn some<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+impl UserSigRequest {
+    /// Reads the query of a GET, the body of a POST.
+    pub(super) async fn read(request: &HttpRequest, payload: Payload) -> Result<Self, Problem> {
+        let raw: RawUserSig = read(request, payload).await?;
+        Self::new(raw.app, raw.user, raw.expire)
+    }
+
+    fn new(app: Option<u64>, user: Option<String>, expire: Option<u64>) -> Result<Self, Problem> {
+        let app = app.map(SdkAppId::try_from).transpose();
+        if user.as_ref().is_some_and(String::is_empty) {
+            return Err(Problem::invalid_request("userId is empty; leave it out, or give the session's user"));
+        }
+        if expire.is_some_and(|seconds| !(1..=MAX_EXACT).contains(&seconds)) {
+            return Err(Problem::invalid_request(format!("expire is whole seconds, 1 to {MAX_EXACT}")));
+        }
+        Ok(Self { app: app.map_err(|error| field("sdkAppId", error))?, asserted_user: user, expire })
+    }
+}
+
+impl PrivateMapKeyRequest {
+    /// Reads the body of a POST.
+    pub(super) async fn read(request: &HttpRequest, payload: Payload) -> Result<Self, Problem> {
+        let raw: RawPrivateMapKey = read(request, payload).await?;
+        let room = match (raw.room_id, raw.room_str) {
+            (Some(room), None) => room.try_into().map(Room::Number).map_err(|error| field("roomId", error))?,
+            (None, Some(room)) => room.parse::<RoomStr>().map(Room::Text).map_err(|error| field("roomStr", error))?,
+            _ => return Err(Problem::invalid_request("give either roomId (a number) or roomStr (text)")),
+        };
+        let privileges = raw.privileges.map(|privileges| match privileges {
+            RawPrivileges::Mask(mask) => mask.try_into(),
+            RawPrivileges::Names(names) => Privileges::from_names(names.iter().map(String::as_str)),
+        });
+        Ok(Self {
+            common: UserSigRequest::new(raw.app, raw.user, raw.expire)?,
+            room,
+            privileges: privileges.transpose().map_err(|error| field("privileges", error))?,
+        })
+    }
+}
+
+fn field(name: &str, error: crate::ticket::FieldError) -> Problem {
+    Problem::invalid_request(format!("{name} {error}"))
+}
+
+/// Reads parameters from the one place where the method has them.
+async fn read<T: DeserializeOwned + Default>(request: &HttpRequest, payload: Payload) -> Result<T, Problem> {
+    let query = request.query_string();
+    if request.method() == Method::GET {
+        return serde_urlencoded::from_str(query).map_err(|error| Problem::invalid_request(format!("query: {error}")));
+    }
+    let json = read_json(request, payload).await?;
+    if !query.is_empty() {
+        return Err(Problem::invalid_request("a POST takes its parameters in a JSON body, not in the query"));
+    }
+    if json.is_empty() { Ok(T::default()) } else { parse_object(&json) }
+}
+
+/// The body of a POST; empty when there is none.
+///
+/// # Errors
+/// 413, 408, 400 for a body that breaks off, then 415, in this order.
+pub(super) async fn read_json(request: &HttpRequest, mut payload: Payload) -> Result<Bytes, Problem> {
+    let headers = request.headers();
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.unwrap_or(0) == 0 && !headers.contains_key(header::TRANSFER_ENCODING) {
+        return Ok(Bytes::new());
+    }
+    let too_large = || Problem::new(Code::PayloadTooLarge, format!("a body may have {MAX_BODY} bytes"));
+    if length.is_some_and(|length| length > MAX_BODY as u64) {
+        return Err(too_large());
+    }
+    let collect = async {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|_| Problem::invalid_request("the body broke off"))?;
+            if body.len() + chunk.len() > MAX_BODY {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    };
+    let body = tokio::time::timeout(BODY_TIMEOUT, collect)
+        .await
+        .unwrap_or_else(|_| Err(Problem::new(Code::RequestTimeout, "the body did not arrive within 5 s")))?;
+    if !body.is_empty() && !is_json(headers.get(header::CONTENT_TYPE)) {
+        return Err(Problem::new(Code::UnsupportedMediaType, "send the body as content-type: application/json"));
+    }
+    Ok(body)
+}
+
+/// A JSON object as parameters. serde would take an array for a struct too.
+pub(super) fn parse_object<T: DeserializeOwned>(json: &[u8]) -> Result<T, Problem> {
+    if json.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::invalid_request("the body is not a JSON object"));
+    }
+    serde_json::from_slice(json).map_err(|error| Problem::invalid_request(format!("body: {error}")))
+}
+
+/// Whether a content type is `application/json`, whatever its parameters.
+fn is_json(content_type: Option<&header::HeaderValue>) -> bool {
+    let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    content_type.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+}

@@ -1,0 +1,300 @@
+//! The one decision: a session, a request and an app's policy become a ticket, or a reason why not.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::session::{Pointer, Rule, Session};
+use crate::ticket::{
+    FieldError, Fingerprint, Lifetime, Privileges, Room, SdkAppId, SecretKey, Signer, UnixTime, UserId,
+};
+
+/// The user that is refused in every app: the usual account of an app's administrator.
+pub const ADMINISTRATOR: &str = "administrator";
+
+/// One `SDKAppID` with its key and its policy.
+#[derive(Debug)]
+pub struct App {
+    /// Which app.
+    pub id: SdkAppId,
+    /// What is issued, to whom and for how long.
+    pub policy: Policy,
+    key: ArcSwap<AppKey>,
+}
+
+/// A secret and the signer prepared from it. They are replaced together, so that no ticket mixes two keys.
+#[derive(Debug)]
+pub struct AppKey {
+    /// Signs with the secret.
+    pub signer: Signer,
+    /// The secret itself, for inspecting tickets.
+    pub secret: SecretKey,
+}
+
+/// What an app issues, to whom and for how long.
+#[derive(Debug)]
+pub struct Policy {
+    /// The lifetime when none is asked for.
+    pub expire: Lifetime,
+    /// The longest lifetime; what is asked beyond it is cut to it.
+    pub max_expire: Lifetime,
+    /// Whether a ticket must end with its session.
+    pub within_session: bool,
+    /// How a subject becomes a user id.
+    pub user_id: UserIdMapping,
+    /// Users to whom nothing is issued, beside [`ADMINISTRATOR`].
+    pub deny_users: Vec<String>,
+    /// What `PrivateMapKey`s may open; `None` issues none.
+    pub private_map_key: Option<RoomPolicy>,
+}
+
+/// How a session's subject becomes a user id of Chat and TRTC, before the rule's prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UserIdMapping {
+    /// The subject as it stands.
+    AsIs,
+    /// A UUID without its hyphens, since 36 bytes are over the limit of 32; any other subject as it stands.
+    StripHyphens,
+    /// The hex digits of the subject's SHA-256, as many as fit behind the prefix.
+    Sha256,
+}
+
+/// What an app's `PrivateMapKey`s may open.
+#[derive(Debug)]
+pub struct RoomPolicy {
+    /// The most that may be granted, and what is granted when nothing is asked for.
+    pub max_privileges: Privileges,
+    /// Which rooms.
+    pub rooms: Rooms,
+}
+
+/// The rooms that a `PrivateMapKey` may open.
+#[derive(Debug)]
+pub enum Rooms {
+    /// Whichever the caller names.
+    Any,
+    /// Those in the list to which this points in what the session check returned.
+    InSession(Pointer),
+}
+
+/// Why a recognised session gets no ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// `within_session`, and the session's end is unknown or less than a second away.
+    #[error("the session has no known end, or less than a second left, and tickets must end with it")]
+    SessionTooShort,
+    /// The subject cannot be a user id.
+    #[error("the user id that the session yields {0}")]
+    UnusableUserId(FieldError),
+    /// An administrator or another denied user.
+    #[error("the user is denied by the app's policy")]
+    UserNotPermitted,
+    /// The caller names another user than the session does.
+    #[error("userId is not the session's user")]
+    UserMismatch,
+    /// `PrivateMapKey`s are off, or the room or the privileges are outside the policy.
+    #[error("{0}")]
+    RoomNotPermitted(&'static str),
+}
+
+/// A user to whom the app may issue.
+#[derive(Debug)]
+pub struct Admitted {
+    /// Who it is.
+    pub user: UserId,
+    /// The moment after which no ticket may live, when the policy binds it to the session.
+    ends_at: Option<UnixTime>,
+}
+
+/// A ticket and what it says.
+pub struct Issued {
+    /// The ticket.
+    pub ticket: String,
+    /// From when.
+    pub issued_at: UnixTime,
+    /// For how long.
+    pub lifetime: Lifetime,
+    /// With which key, and the signer to prove it.
+    pub key: Arc<AppKey>,
+}
+
+impl App {
+    /// An app that signs with `secret` under `policy`.
+    #[must_use]
+    pub fn new(id: SdkAppId, secret: SecretKey, policy: Policy) -> Self {
+        Self { id, policy, key: ArcSwap::from_pointee(AppKey::new(id, secret)) }
+    }
+
+    /// The key in use.
+    #[must_use]
+    pub fn key(&self) -> Arc<AppKey> {
+        self.key.load_full()
+    }
+
+    /// Signs with another secret from now on.
+    pub fn replace_key(&self, secret: SecretKey) {
+        self.key.store(Arc::new(AppKey::new(self.id, secret)));
+    }
+
+    /// Decides whether the session's user may have tickets of this app.
+    ///
+    /// # Errors
+    /// The first [`Refusal`] in the order of the HTTP contract.
+    pub fn admit(
+        &self,
+        session: &Session,
+        rule: &Rule,
+        asserted_user: Option<&str>,
+        now: UnixTime,
+    ) -> Result<Admitted, Refusal> {
+        let ends_at = if self.policy.within_session {
+            let ends_at = session.ends_at.filter(|end| end.since(now) >= 1).ok_or(Refusal::SessionTooShort)?;
+            Some(ends_at)
+        } else {
+            None
+        };
+        let user = self.policy.user_id.map(&session.subject, &rule.user_prefix).map_err(Refusal::UnusableUserId)?;
+        if user.as_str() == ADMINISTRATOR || self.policy.deny_users.iter().any(|denied| denied == user.as_str()) {
+            return Err(Refusal::UserNotPermitted);
+        }
+        if asserted_user.is_some_and(|asserted| asserted != user.as_str()) {
+            return Err(Refusal::UserMismatch);
+        }
+        Ok(Admitted { user, ends_at })
+    }
+
+    /// Signs a `UserSig` for an admitted user.
+    #[must_use]
+    pub fn user_sig(&self, admitted: &Admitted, expire: Option<u64>, now: UnixTime) -> Issued {
+        let lifetime = self.lifetime(admitted, expire, now);
+        let key = self.key();
+        Issued { ticket: key.signer.user_sig(&admitted.user, now, lifetime), issued_at: now, lifetime, key }
+    }
+
+    /// Signs a `PrivateMapKey` for an admitted user; without `privileges` it grants all that the policy allows.
+    ///
+    /// # Errors
+    /// [`Refusal::RoomNotPermitted`] when the room or the privileges are outside the policy.
+    pub fn private_map_key(
+        &self,
+        admitted: &Admitted,
+        session: &Session,
+        room: &Room,
+        privileges: Option<Privileges>,
+        expire: Option<u64>,
+        now: UnixTime,
+    ) -> Result<Issued, Refusal> {
+        let policy = self
+            .policy
+            .private_map_key
+            .as_ref()
+            .ok_or(Refusal::RoomNotPermitted("this app issues no PrivateMapKeys"))?;
+        let privileges = privileges.unwrap_or(policy.max_privileges);
+        if !privileges.within(policy.max_privileges) {
+            return Err(Refusal::RoomNotPermitted("the privileges go beyond what this app grants"));
+        }
+        if !policy.rooms.include(room, session) {
+            return Err(Refusal::RoomNotPermitted("the session does not name this room"));
+        }
+        let lifetime = self.lifetime(admitted, expire, now);
+        let key = self.key();
+        let ticket = key.signer.private_map_key(&admitted.user, room, privileges, now, lifetime);
+        Ok(Issued { ticket, issued_at: now, lifetime, key })
+    }
+
+    /// The lifetime asked for, or the usual one, cut to what the policy and the session's end allow.
+    fn lifetime(&self, admitted: &Admitted, expire: Option<u64>, now: UnixTime) -> Lifetime {
+        let policy = &self.policy;
+        let asked = expire.map_or(policy.expire, |seconds| Lifetime::try_from(seconds).unwrap_or(Lifetime::MAX));
+        let allowed = asked.min(policy.max_expire);
+        // `admit` has seen that at least one second is left; more than a lifetime holds does not cut anything.
+        let left = admitted.ends_at.and_then(|end| Lifetime::try_from(end.since(now)).ok());
+        left.map_or(allowed, |left| allowed.min(left))
+    }
+}
+
+impl AppKey {
+    fn new(app: SdkAppId, secret: SecretKey) -> Self {
+        Self { signer: Signer::new(app, &secret), secret }
+    }
+
+    /// What may be shown of the secret.
+    #[must_use]
+    pub fn fingerprint(&self) -> &Fingerprint {
+        self.signer.fingerprint()
+    }
+}
+
+impl UserIdMapping {
+    fn map(self, subject: &str, prefix: &str) -> Result<UserId, FieldError> {
+        let id = match self {
+            Self::StripHyphens if is_uuid(subject) => format!("{prefix}{}", subject.replace('-', "")),
+            Self::AsIs | Self::StripHyphens => format!("{prefix}{subject}"),
+            Self::Sha256 => sha256_id(prefix, subject),
+        };
+        id.try_into()
+    }
+}
+
+/// Whether `text` has the form 8-4-4-4-12 of a UUID (RFC 9562).
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+/// Never fewer digits than tell users apart: a prefix that leaves less room makes an id that is too long, and so none.
+fn sha256_id(prefix: &str, subject: &str) -> String {
+    const MIN_DIGITS: usize = 20;
+    let digest = hex::encode(Sha256::digest(subject));
+    let digits = UserId::MAX_LEN.saturating_sub(prefix.len()).max(MIN_DIGITS);
+    format!("{prefix}{}", &digest[..digits])
+}
+
+impl Rooms {
+    fn include(&self, room: &Room, session: &Session) -> bool {
+        match self {
+            Self::Any => true,
+            Self::InSession(pointer) => match (session.document.at(pointer), room) {
+                (Some(Value::Array(rooms)), Room::Number(number)) => {
+                    rooms.iter().any(|listed| listed.as_u64() == Some(number.get().into()))
+                }
+                (Some(Value::Array(rooms)), Room::Text(text)) => {
+                    rooms.iter().any(|listed| listed.as_str() == Some(text.as_str()))
+                }
+                _ => false,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UUID: &str = "3f2504e0-4f89-11d3-9a0c-0305e82c3301";
+
+    fn map(mapping: UserIdMapping, subject: &str, prefix: &str) -> Result<String, FieldError> {
+        mapping.map(subject, prefix).map(|user| user.as_str().to_owned())
+    }
+
+    #[test]
+    fn strips_the_hyphens_of_uuids_only() {
+        let strip = |subject| map(UserIdMapping::StripHyphens, subject, "");
+        assert_eq!(strip(UUID), Ok("3f2504e04f8911d39a0c0305e82c3301".into()));
+        assert_eq!(strip("a-b"), Ok("a-b".into()));
+        assert_eq!(map(UserIdMapping::StripHyphens, UUID, "u_"), Err(FieldError::UserIdLength));
+        assert_eq!(map(UserIdMapping::AsIs, UUID, ""), Err(FieldError::UserIdLength));
+    }
+
+    #[test]
+    fn hashes_to_as_many_digits_as_fit() {
+        // sha256("1001") = fe675fe7aaee830b6fed09b64e034f84…
+        assert_eq!(map(UserIdMapping::Sha256, "1001", ""), Ok("fe675fe7aaee830b6fed09b64e034f84".into()));
+        assert_eq!(map(UserIdMapping::Sha256, "1001", "u_"), Ok("u_fe675fe7aaee830b6fed09b64e034f".into()));
+    }
+}

@@ -1,0 +1,191 @@
+//! What is counted: the families of `/metrics`, with handles resolved once so that a request looks nothing up.
+
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, core::Collector,
+};
+
+use crate::ticket::{Fingerprint, SdkAppId};
+
+/// From a ticket signed at once to the slowest back end that a request waits for, in seconds.
+const BUCKETS: [f64; 16] =
+    [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+
+/// All families of the service.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    request_seconds: HistogramVec,
+    tickets: IntCounterVec,
+    refusals: IntCounterVec,
+    checks: IntCounterVec,
+    check_seconds: HistogramVec,
+    key_info: IntGaugeVec,
+    key_reload_failures: IntCounterVec,
+    log_dropped: IntCounter,
+    /// Requests that are being answered.
+    pub in_flight: IntGauge,
+}
+
+/// The metrics of one route; `answers` has a counter for each kind of answer, in the order they were given.
+#[derive(Debug)]
+pub struct RouteMetrics {
+    /// Requests answered, one counter for each kind of answer.
+    pub answers: Vec<IntCounter>,
+    /// How long they took, in seconds.
+    pub seconds: Histogram,
+}
+
+/// The metrics of one rule's check.
+#[derive(Debug)]
+pub struct RuleMetrics {
+    /// Sessions recognised.
+    pub allowed: IntCounter,
+    /// Credentials refused.
+    pub denied: IntCounter,
+    /// Checks that could not find out.
+    pub fault: IntCounter,
+    /// How long the check took, in seconds.
+    pub seconds: Histogram,
+}
+
+/// The metrics of one app.
+#[derive(Debug)]
+pub struct AppMetrics {
+    /// `UserSig`s issued.
+    pub user_sigs: IntCounter,
+    /// `PrivateMapKey`s issued.
+    pub private_map_keys: IntCounter,
+    /// Secrets that could not be read again; the old one stayed in use.
+    pub reload_failures: IntCounter,
+}
+
+impl Metrics {
+    /// Registers every family.
+    #[must_use]
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let metrics = Self {
+            requests: counters("usersig_http_requests_total", "Requests answered.", &["route", "status", "code"]),
+            request_seconds: histograms("usersig_http_request_duration_seconds", "Time to answer.", "route"),
+            in_flight: expect(IntGauge::new("usersig_http_in_flight", "Requests being answered.")),
+            tickets: counters("usersig_tickets_total", "Tickets issued.", &["app", "kind"]),
+            refusals: counters("usersig_refusals_total", "Requests for a ticket that got none.", &["reason"]),
+            checks: counters("usersig_session_checks_total", "Session checks by outcome.", &["rule", "outcome"]),
+            check_seconds: histograms("usersig_session_check_duration_seconds", "Time of a session check.", "rule"),
+            key_info: gauges("usersig_key_info", "The key in use, by its fingerprint.", &["app", "fingerprint"]),
+            key_reload_failures: counters(
+                "usersig_key_reload_failures_total",
+                "Changed secrets that could not be used; the old key stays in use.",
+                &["app"],
+            ),
+            log_dropped: expect(IntCounter::new(
+                "usersig_log_dropped_total",
+                "Log lines dropped: the log was too slow.",
+            )),
+            registry,
+        };
+        let build = gauges("usersig_build_info", "The version that runs.", &["version"]);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        metrics.register(build);
+        metrics.register(ProcessCollector::for_self());
+        metrics.register(metrics.requests.clone());
+        metrics.register(metrics.request_seconds.clone());
+        metrics.register(metrics.in_flight.clone());
+        metrics.register(metrics.tickets.clone());
+        metrics.register(metrics.refusals.clone());
+        metrics.register(metrics.checks.clone());
+        metrics.register(metrics.check_seconds.clone());
+        metrics.register(metrics.key_info.clone());
+        metrics.register(metrics.key_reload_failures.clone());
+        metrics.register(metrics.log_dropped.clone());
+        metrics
+    }
+
+    /// Handles for a route that gives `answers`: an HTTP status and a code each.
+    pub fn route(&self, route: &str, answers: impl Iterator<Item = (u16, &'static str)>) -> RouteMetrics {
+        let counter =
+            |(status, code): (u16, &str)| self.requests.with_label_values(&[route, status.to_string().as_str(), code]);
+        RouteMetrics {
+            answers: answers.map(counter).collect(),
+            seconds: self.request_seconds.with_label_values(&[route]),
+        }
+    }
+
+    /// A counter of requests for a ticket that were refused for `reason`.
+    #[must_use]
+    pub fn refusal(&self, reason: &str) -> IntCounter {
+        self.refusals.with_label_values(&[reason])
+    }
+
+    /// Handles for a rule.
+    #[must_use]
+    pub fn rule(&self, rule: &str) -> RuleMetrics {
+        let outcome = |outcome| self.checks.with_label_values(&[rule, outcome]);
+        RuleMetrics {
+            allowed: outcome("allowed"),
+            denied: outcome("denied"),
+            fault: outcome("fault"),
+            seconds: self.check_seconds.with_label_values(&[rule]),
+        }
+    }
+
+    /// Handles for an app.
+    #[must_use]
+    pub fn app(&self, app: SdkAppId) -> AppMetrics {
+        let app = app.to_string();
+        AppMetrics {
+            user_sigs: self.tickets.with_label_values(&[app.as_str(), "usersig"]),
+            private_map_keys: self.tickets.with_label_values(&[app.as_str(), "private_map_key"]),
+            reload_failures: self.key_reload_failures.with_label_values(&[app.as_str()]),
+        }
+    }
+
+    /// Shows `new` as the app's key, and no longer `old`.
+    pub fn show_key(&self, app: SdkAppId, old: Option<&Fingerprint>, new: &Fingerprint) {
+        let app = app.to_string();
+        self.key_info.with_label_values(&[app.as_str(), new.as_str()]).set(1);
+        if let Some(old) = old.filter(|old| *old != new) {
+            // An error says that the old key was not shown, which is what is wanted.
+            let _ = self.key_info.remove_label_values(&[app.as_str(), old.as_str()]);
+        }
+    }
+
+    /// Everything in Prometheus' text format, with `log_dropped` as the count of log lines dropped so far.
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "a Vec takes all that is written to it")]
+    pub fn render(&self, log_dropped: u64) -> Vec<u8> {
+        self.log_dropped.inc_by(log_dropped.saturating_sub(self.log_dropped.get()));
+        let mut text = Vec::with_capacity(16 * 1024);
+        TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("a Vec takes all that is written to it");
+        text
+    }
+
+    fn register(&self, collector: impl Collector + 'static) {
+        expect(self.registry.register(Box::new(collector)));
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn counters(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    expect(IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+fn gauges(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    expect(IntGaugeVec::new(Opts::new(name, help), labels))
+}
+
+fn histograms(name: &str, help: &str, label: &str) -> HistogramVec {
+    expect(HistogramVec::new(HistogramOpts::new(name, help).buckets(BUCKETS.to_vec()), &[label]))
+}
+
+fn expect<T>(metric: prometheus::Result<T>) -> T {
+    metric.expect("names and labels are constants, each registered once")
+}

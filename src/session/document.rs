@@ -1,0 +1,228 @@
+//! What a check returned, as JSON: read strictly, and looked into by pointers.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+use super::Denial;
+
+/// A JSON object in which no name stands twice, at any depth.
+#[derive(Debug, Clone)]
+pub struct Document(Map<String, Value>);
+
+/// Why bytes are not a [`Document`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DocumentError {
+    /// Not JSON, or not an object.
+    NotAnObject,
+    /// The same name twice in one object.
+    DuplicateName,
+}
+
+impl Document {
+    /// Reads a JSON object.
+    pub(super) fn parse(json: &[u8]) -> Result<Self, DocumentError> {
+        match serde_json::from_slice(json) {
+            Ok(Strict(Value::Object(object))) => Ok(Self(object)),
+            Err(error) if error.is_data() => Err(DocumentError::DuplicateName),
+            Ok(_) | Err(_) => Err(DocumentError::NotAnObject),
+        }
+    }
+
+    /// The member of this name at the top.
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    /// The value that `pointer` leads to.
+    #[must_use]
+    pub fn at(&self, pointer: &Pointer) -> Option<&Value> {
+        let (first, rest) = pointer.steps.split_first()?;
+        rest.iter().try_fold(self.0.get(first)?, |value, step| match value {
+            Value::Object(object) => object.get(step),
+            Value::Array(array) => array.get(array_index(step)?),
+            _ => None,
+        })
+    }
+
+    /// The subject that `pointer` leads to: text as it stands, or the digits of an exact integer.
+    pub(super) fn subject(&self, pointer: &Pointer) -> Result<String, Denial> {
+        match self.at(pointer) {
+            Some(Value::String(text)) if !text.is_empty() => Ok(text.clone()),
+            None | Some(Value::Null | Value::String(_)) => Err(Denial::NoUser),
+            Some(Value::Number(number)) if !number.is_f64() => Ok(number.to_string()),
+            Some(_) => Err(Denial::UserType),
+        }
+    }
+
+    /// Whether the value at each pointer equals the one beside it, type included.
+    pub(super) fn meets(&self, requirements: &[(Pointer, Value)]) -> bool {
+        requirements.iter().all(|(pointer, wanted)| self.at(pointer) == Some(wanted))
+    }
+}
+
+/// A JSON pointer (RFC 6901) to a value inside a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pointer {
+    steps: Vec<String>,
+}
+
+impl Pointer {
+    /// A pointer to the member `name` at the top.
+    #[must_use]
+    pub fn to(name: &str) -> Self {
+        Self { steps: vec![name.to_owned()] }
+    }
+}
+
+impl FromStr for Pointer {
+    type Err = PointerError;
+
+    fn from_str(text: &str) -> Result<Self, PointerError> {
+        let unescape = |step: &str| {
+            let escapes_known = step.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
+            escapes_known.then(|| step.replace("~1", "/").replace("~0", "~")).ok_or(PointerError)
+        };
+        let steps = text.strip_prefix('/').ok_or(PointerError)?.split('/').map(unescape);
+        Ok(Self { steps: steps.collect::<Result<_, _>>()? })
+    }
+}
+
+/// A text that is no JSON pointer to a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a JSON pointer begins with \"/\", as in \"/data/id\"")]
+pub struct PointerError;
+
+/// An array's index as RFC 6901 writes it: without leading zeros.
+fn array_index(step: &str) -> Option<usize> {
+    let canonical = step == "0" || !step.starts_with(['0', '+']);
+    canonical.then(|| step.parse().ok()).flatten()
+}
+
+/// JSON whose objects hold no name twice. serde's own `Value` would keep the last of them.
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        StrictVisitor.deserialize(deserializer).map(Self)
+    }
+}
+
+struct StrictVisitor;
+
+impl<'de> DeserializeSeed<'de> for StrictVisitor {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for StrictVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON without repeated names")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut array = Vec::new();
+        while let Some(value) = seq.next_element_seed(StrictVisitor)? {
+            array.push(value);
+        }
+        Ok(array.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let value = map.next_value_seed(StrictVisitor)?;
+            if object.insert(name, value).is_some() {
+                return Err(A::Error::custom("a name stands twice"));
+            }
+        }
+        Ok(object.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(json: &str) -> Document {
+        Document::parse(json.as_bytes()).expect("an object")
+    }
+
+    fn subject(json: &str, pointer: &str) -> Result<String, Denial> {
+        document(json).subject(&pointer.parse().expect("a pointer"))
+    }
+
+    #[test]
+    fn a_name_that_stands_twice_is_refused_at_any_depth() {
+        for json in [r#"{"a":1,"a":1}"#, r#"{"a":{"b":1,"b":2}}"#, r#"{"a":[{"b":1,"b":2}]}"#, r#"{"a":1,"\u0061":1}"#]
+        {
+            assert_eq!(Document::parse(json.as_bytes()).map(|_| ()), Err(DocumentError::DuplicateName), "{json}");
+        }
+        for json in ["", "[]", "1", "{", r#"{"a":1} x"#] {
+            assert_eq!(Document::parse(json.as_bytes()).map(|_| ()), Err(DocumentError::NotAnObject), "{json}");
+        }
+    }
+
+    #[test]
+    fn text_and_exact_integers_are_subjects_and_nothing_else_is() {
+        assert_eq!(subject(r#"{"sub":"alice"}"#, "/sub"), Ok("alice".into()));
+        assert_eq!(subject(r#"{"sub":" alice "}"#, "/sub"), Ok(" alice ".into()));
+        assert_eq!(subject(r#"{"d":[{"id":9007199254740993}]}"#, "/d/0/id"), Ok("9007199254740993".into()));
+        assert_eq!(subject(r#"{"id":18446744073709551615}"#, "/id"), Ok("18446744073709551615".into()));
+        assert_eq!(subject(r#"{"id":-7}"#, "/id"), Ok("-7".into()));
+        for json in ["{}", r#"{"id":null}"#, r#"{"id":""}"#] {
+            assert_eq!(subject(json, "/id"), Err(Denial::NoUser), "{json}");
+        }
+        for json in
+            [r#"{"id":1.0}"#, r#"{"id":true}"#, r#"{"id":{}}"#, r#"{"id":["a"]}"#, r#"{"id":18446744073709551616}"#]
+        {
+            assert_eq!(subject(json, "/id"), Err(Denial::UserType), "{json}");
+        }
+    }
+
+    #[test]
+    fn pointers_are_those_of_rfc_6901() {
+        assert_eq!(subject(r#"{"a/b":{"m~n":"x"}}"#, "/a~1b/m~0n"), Ok("x".into()));
+        assert_eq!(subject(r#"{"a":["x","y"]}"#, "/a/1"), Ok("y".into()));
+        assert_eq!(subject(r#"{"a":["x","y"]}"#, "/a/01"), Err(Denial::NoUser));
+        assert_eq!(subject(r#"{"":"x"}"#, "/"), Ok("x".into()));
+        for text in ["", "a", "/a~2", "/a~"] {
+            assert_eq!(text.parse::<Pointer>(), Err(PointerError), "{text}");
+        }
+    }
+}

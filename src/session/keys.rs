@@ -1,0 +1,199 @@
+//! The keys that verify a JSON Web Token's signature, each with the algorithms that it may be used with.
+
+use std::fmt;
+
+use jsonwebtoken::{Algorithm, DecodingKey};
+
+/// A key and the algorithms that a rule lets it verify: one family, chosen by the configuration and never by a token.
+pub struct VerificationKey {
+    key: DecodingKey,
+    algorithms: Vec<Algorithm>,
+}
+
+/// What a key is, and so which algorithms fit it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Secret,
+    Rsa,
+    P256,
+    P384,
+    Ed25519,
+}
+
+/// Why a key cannot be used. The text completes "`key` …" and quotes no key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// A shared secret that can be guessed.
+    #[error("is {length} bytes long and must be 32 or more (`openssl rand -hex 32` makes one)")]
+    ShortSecret {
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// A public key in the place of a secret: whoever knows it could sign.
+    #[error("is a PEM key, which everybody may know; put a public key under `public_key`")]
+    PemAsSecret,
+    /// A private key in the place of a public one.
+    #[error("is a private key; give its public key (`openssl pkey -pubout`)")]
+    Private,
+    /// A certificate in the place of a key.
+    #[error("is a certificate; give its public key (`openssl x509 -pubkey -noout`)")]
+    Certificate,
+    /// No PEM, or a key of another kind.
+    #[error("is not a PEM public key of a usable kind (RSA, EC P-256 or P-384, Ed25519)")]
+    NotPem,
+    /// RSA below 2048 bits.
+    #[error("is an RSA key of less than 2048 bits, which is not safe")]
+    ShortRsa,
+    /// An algorithm name that is not a name.
+    #[error("names \"{name}\", which is not one of: {}", ALGORITHMS.map(|(name, _)| name).join(", "))]
+    UnknownAlgorithm {
+        /// The name as it was given.
+        name: String,
+    },
+    /// An algorithm for another kind of key.
+    #[error("names {name}, which does not fit the key; what fits it: {fitting}")]
+    UnfitAlgorithm {
+        /// The name as it was given.
+        name: String,
+        /// What would fit.
+        fitting: String,
+    },
+    /// An empty list of algorithms.
+    #[error("is empty; leave it out for the key's usual algorithm")]
+    NoAlgorithm,
+}
+
+impl KeyError {
+    /// Whether it is the list of algorithms that must change, and not the key.
+    #[must_use]
+    pub const fn is_about_algorithms(&self) -> bool {
+        matches!(self, Self::UnknownAlgorithm { .. } | Self::UnfitAlgorithm { .. } | Self::NoAlgorithm)
+    }
+}
+
+/// Every algorithm that a rule may name. `none` is none of them.
+const ALGORITHMS: [(&str, Algorithm); 12] = [
+    ("HS256", Algorithm::HS256),
+    ("HS384", Algorithm::HS384),
+    ("HS512", Algorithm::HS512),
+    ("RS256", Algorithm::RS256),
+    ("RS384", Algorithm::RS384),
+    ("RS512", Algorithm::RS512),
+    ("PS256", Algorithm::PS256),
+    ("PS384", Algorithm::PS384),
+    ("PS512", Algorithm::PS512),
+    ("ES256", Algorithm::ES256),
+    ("ES384", Algorithm::ES384),
+    ("EdDSA", Algorithm::EdDSA),
+];
+
+impl VerificationKey {
+    /// The shortest shared secret that is accepted, in bytes: the output length of HS256 (RFC 7518, 3.2).
+    pub const MIN_SECRET: usize = 32;
+
+    /// A key that signs and verifies alike.
+    ///
+    /// # Errors
+    /// When it is short or no secret, or `algorithms` do not fit it.
+    pub fn from_secret(secret: &[u8], algorithms: Option<&[String]>) -> Result<Self, KeyError> {
+        if secret.trim_ascii_start().starts_with(b"-----BEGIN") {
+            return Err(KeyError::PemAsSecret);
+        }
+        if secret.len() < Self::MIN_SECRET {
+            return Err(KeyError::ShortSecret { length: secret.len() });
+        }
+        Self::new(DecodingKey::from_secret(secret), Kind::Secret, algorithms)
+    }
+
+    /// A public key in PEM (`-----BEGIN PUBLIC KEY-----`).
+    ///
+    /// # Errors
+    /// When it is not a usable public key, or `algorithms` do not fit it.
+    pub fn from_pem(pem: &[u8], algorithms: Option<&[String]>) -> Result<Self, KeyError> {
+        let text = String::from_utf8_lossy(pem);
+        if text.contains("PRIVATE KEY-----") {
+            return Err(KeyError::Private);
+        }
+        if text.contains("BEGIN CERTIFICATE-----") {
+            return Err(KeyError::Certificate);
+        }
+        if let Ok(key) = DecodingKey::from_rsa_pem(pem) {
+            // The PKCS #1 form of a 2048 bit key is 270 bytes, that of a 1024 bit key 140.
+            if key.try_get_as_bytes().map_or(0, <[u8]>::len) < 256 {
+                return Err(KeyError::ShortRsa);
+            }
+            return Self::new(key, Kind::Rsa, algorithms);
+        }
+        if let Ok(key) = DecodingKey::from_ec_pem(pem) {
+            let kind = match key.try_get_as_bytes().map(<[u8]>::len) {
+                Ok(65) => Kind::P256,
+                Ok(97) => Kind::P384,
+                _ => return Err(KeyError::NotPem),
+            };
+            return Self::new(key, kind, algorithms);
+        }
+        let key = DecodingKey::from_ed_pem(pem).map_err(|_| KeyError::NotPem)?;
+        Self::new(key, Kind::Ed25519, algorithms)
+    }
+
+    fn new(key: DecodingKey, kind: Kind, algorithms: Option<&[String]>) -> Result<Self, KeyError> {
+        let fitting = kind.algorithms();
+        let Some(names) = algorithms else { return Ok(Self { key, algorithms: vec![fitting[0]] }) };
+        if names.is_empty() {
+            return Err(KeyError::NoAlgorithm);
+        }
+        let algorithms = names.iter().map(|name| match named(name) {
+            None => Err(KeyError::UnknownAlgorithm { name: name.clone() }),
+            Some(algorithm) if fitting.contains(&algorithm) => Ok(algorithm),
+            Some(_) => Err(KeyError::UnfitAlgorithm { name: name.clone(), fitting: list(fitting) }),
+        });
+        Ok(Self { algorithms: algorithms.collect::<Result<_, _>>()?, key })
+    }
+
+    /// Whether this key made `signature` over `message` with `algorithm`, and may use that algorithm.
+    pub(super) fn verifies(&self, algorithm: Algorithm, message: &str, signature: &str) -> bool {
+        self.algorithms.contains(&algorithm)
+            && jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.key, algorithm).unwrap_or(false)
+    }
+
+    /// Whether the rule admits `algorithm` for this key.
+    pub(super) fn admits(&self, algorithm: Algorithm) -> bool {
+        self.algorithms.contains(&algorithm)
+    }
+}
+
+impl fmt::Debug for VerificationKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VerificationKey({})", list(&self.algorithms))
+    }
+}
+
+impl Kind {
+    /// The algorithms that fit, the usual one first.
+    const fn algorithms(self) -> &'static [Algorithm] {
+        match self {
+            Self::Secret => &[Algorithm::HS256, Algorithm::HS384, Algorithm::HS512],
+            Self::Rsa => &[
+                Algorithm::RS256,
+                Algorithm::RS384,
+                Algorithm::RS512,
+                Algorithm::PS256,
+                Algorithm::PS384,
+                Algorithm::PS512,
+            ],
+            Self::P256 => &[Algorithm::ES256],
+            Self::P384 => &[Algorithm::ES384],
+            Self::Ed25519 => &[Algorithm::EdDSA],
+        }
+    }
+}
+
+/// The algorithm of this exact name.
+pub(super) fn named(name: &str) -> Option<Algorithm> {
+    ALGORITHMS.into_iter().find(|(known, _)| *known == name).map(|(_, algorithm)| algorithm)
+}
+
+fn list(algorithms: &[Algorithm]) -> String {
+    let names = ALGORITHMS.iter().filter(|(_, known)| algorithms.contains(known)).map(|(name, _)| *name);
+    names.collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,100 @@
+//! What is logged: JSON or text on stdout, through a bounded queue that never holds up a request.
+
+mod json;
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal};
+use std::os::fd::AsFd;
+
+use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Lines that wait for a slow stdout; what comes on top of them is dropped and counted.
+const QUEUE_LINES: usize = 8192;
+
+/// What to log, and how.
+#[derive(Debug, Clone)]
+pub struct LogSettings {
+    /// The least important level that is logged.
+    pub level: LevelFilter,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How a line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+impl LogFormat {
+    /// Text where a person looks on, JSON elsewhere.
+    #[must_use]
+    pub fn for_stdout() -> Self {
+        if io::stdout().is_terminal() { Self::Text } else { Self::Json }
+    }
+}
+
+/// The log's queue. Dropping it writes what still waits, for a second at most.
+pub struct Log {
+    dropped: ErrorCounter,
+    _worker: WorkerGuard,
+}
+
+impl Log {
+    /// Starts to log; once for the process.
+    ///
+    /// # Errors
+    /// When stdout cannot be duplicated, or the process logs already.
+    pub fn start(settings: &LogSettings) -> io::Result<Self> {
+        // Buffered here and flushed by the worker when its queue is empty: one write for many lines.
+        let stdout = BufWriter::new(File::from(io::stdout().as_fd().try_clone_to_owned()?));
+        let (writer, worker) = NonBlockingBuilder::default()
+            .buffered_lines_limit(QUEUE_LINES)
+            .lossy(true)
+            .thread_name("log")
+            .finish(stdout);
+        let dropped = writer.error_counter();
+        let layer = match settings.format {
+            LogFormat::Json => json::JsonLines::new(writer).boxed(),
+            LogFormat::Text => tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer).boxed(),
+        };
+        // Libraries may log what they send; only our own events are known to hold no credential.
+        let filter =
+            Targets::new().with_default(settings.level.min(LevelFilter::WARN)).with_target("usersig", settings.level);
+        tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().map_err(io::Error::other)?;
+        std::panic::set_hook(Box::new(log_panic));
+        Ok(Self { dropped, _worker: worker })
+    }
+
+    /// A handle that tells how many lines were dropped.
+    #[must_use]
+    pub fn dropped(&self) -> DroppedLines {
+        DroppedLines(Some(self.dropped.clone()))
+    }
+}
+
+/// Tells how many log lines were dropped so far.
+#[derive(Debug, Clone, Default)]
+pub struct DroppedLines(Option<ErrorCounter>);
+
+impl DroppedLines {
+    /// The count since the start.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.as_ref().map_or(0, |dropped| u64::try_from(dropped.dropped_lines()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Logs where a panic was, and its message only when that is a constant: a formatted one could quote a request.
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let location = panic.location().map(ToString::to_string);
+    let message = panic.payload().downcast_ref::<&'static str>().copied();
+    tracing::error!(location, cause = message, "panic");
+}

@@ -1,0 +1,170 @@
+//! The fields of a ticket as types that can only hold what Tencent's servers accept.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+
+/// Why a value cannot be a ticket's field. The text completes "`field` …".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FieldError {
+    /// A user id of no or of more than 32 bytes.
+    #[error("is 1 to 32 bytes long")]
+    UserIdLength,
+    /// A user id with a character that Chat and TRTC do not both accept.
+    #[error("takes letters, digits, \"_\" and \"-\" only")]
+    UserIdCharacter,
+    /// An `SDKAppID` outside 1 to 4294967295.
+    #[error("is a number from 1 to 4294967295")]
+    SdkAppId,
+    /// A lifetime of 0 s or of more than 3650 days.
+    #[error("is 1 second to 3650 days")]
+    Lifetime,
+    /// A numeric room outside 1 to 4294967294.
+    #[error("is a number from 1 to 4294967294")]
+    RoomId,
+    /// A string room of no or of more than 64 bytes, or with a character that TRTC refuses.
+    #[error("is 1 to 64 letters, digits, spaces or characters of !#$%&()+-:;<=.>?@[]^_{{}}|~,")]
+    RoomStr,
+    /// Privileges that are none, or a bit that has no meaning.
+    #[error(
+        "is a mask from 1 to 255, or names of: create, join, send-audio, receive-audio, send-video, receive-video, send-screen, receive-screen"
+    )]
+    Privileges,
+}
+
+/// A user of Chat and TRTC: 1 to 32 bytes of `[A-Za-z0-9_-]`, the set that both products accept.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct UserId(Box<str>);
+
+impl UserId {
+    /// The longest user id that Tencent accepts, in bytes.
+    pub const MAX_LEN: usize = 32;
+
+    /// The user id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for UserId {
+    type Error = FieldError;
+
+    fn try_from(id: String) -> Result<Self, FieldError> {
+        if !(1..=Self::MAX_LEN).contains(&id.len()) {
+            return Err(FieldError::UserIdLength);
+        }
+        if !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')) {
+            return Err(FieldError::UserIdCharacter);
+        }
+        Ok(Self(id.into_boxed_str()))
+    }
+}
+
+impl FromStr for UserId {
+    type Err = FieldError;
+
+    fn from_str(id: &str) -> Result<Self, FieldError> {
+        id.to_owned().try_into()
+    }
+}
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The number of an application in Tencent's console; fits 32 bits and is never 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SdkAppId(NonZeroU32);
+
+impl SdkAppId {
+    /// The number itself.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0.get()
+    }
+}
+
+impl TryFrom<u64> for SdkAppId {
+    type Error = FieldError;
+
+    fn try_from(id: u64) -> Result<Self, FieldError> {
+        let id = u32::try_from(id).map_err(|_| FieldError::SdkAppId)?;
+        NonZeroU32::new(id).map(Self).ok_or(FieldError::SdkAppId)
+    }
+}
+
+impl FromStr for SdkAppId {
+    type Err = FieldError;
+
+    fn from_str(id: &str) -> Result<Self, FieldError> {
+        id.parse::<u64>().map_err(|_| FieldError::SdkAppId)?.try_into()
+    }
+}
+
+impl fmt::Display for SdkAppId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How long a ticket lives: whole seconds, from 1 to ten years of 365 days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lifetime(NonZeroU32);
+
+impl Lifetime {
+    /// The longest lifetime that Tencent documents for every product.
+    pub const MAX: Self = Self(NonZeroU32::new(3650 * 86_400).expect("not zero"));
+
+    /// The lifetime in seconds.
+    #[must_use]
+    pub const fn as_secs(self) -> u32 {
+        self.0.get()
+    }
+}
+
+impl TryFrom<u64> for Lifetime {
+    type Error = FieldError;
+
+    fn try_from(seconds: u64) -> Result<Self, FieldError> {
+        u32::try_from(seconds)
+            .ok()
+            .and_then(NonZeroU32::new)
+            .map(Self)
+            .filter(|lifetime| *lifetime <= Self::MAX)
+            .ok_or(FieldError::Lifetime)
+    }
+}
+
+/// A moment in whole seconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(transparent)]
+pub struct UnixTime(u64);
+
+impl UnixTime {
+    /// The moment `seconds` after the epoch.
+    #[must_use]
+    pub const fn from_secs(seconds: u64) -> Self {
+        Self(seconds)
+    }
+
+    /// Seconds since the epoch.
+    #[must_use]
+    pub const fn as_secs(self) -> u64 {
+        self.0
+    }
+
+    /// The moment `seconds` later; the end of time instead of an overflow.
+    #[must_use]
+    pub const fn plus(self, seconds: u64) -> Self {
+        Self(self.0.saturating_add(seconds))
+    }
+
+    /// Whole seconds from `earlier` until `self`; 0 when `self` is not later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}

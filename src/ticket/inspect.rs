@@ -1,0 +1,177 @@
+//! What a ticket holds and whether it would be accepted: the answer of `usersig inspect` and of `/v1/inspect`.
+
+use serde::Serialize;
+
+use super::{MalformedTicket, SdkAppId, SecretKey, UnixTime, UnverifiedTicket};
+
+/// What the ticket is held against; what is `None` is not judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'a> {
+    /// The app that the ticket should be for.
+    pub app: Option<SdkAppId>,
+    /// The key that should have signed it.
+    pub key: Option<&'a SecretKey>,
+    /// The user that it should name.
+    pub user: Option<&'a str>,
+    /// The moment at which it is judged.
+    pub at: UnixTime,
+}
+
+/// A ticket's fields and the verdict on it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Inspection {
+    /// The first thing found wrong, or `valid`.
+    pub verdict: Verdict,
+    /// What the key says.
+    pub key: KeyVerdict,
+    /// The error code that Tencent's clients would see; absent when valid.
+    pub code: Option<u32>,
+    /// What is wrong with a malformed ticket, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The decoded fields; absent when malformed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fields: Option<Fields>,
+}
+
+/// The verdict, in the order in which it is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Nothing found wrong with what was judged.
+    Valid,
+    /// Not a ticket at all.
+    Malformed,
+    /// For another app.
+    WrongApp,
+    /// Signed with another key, or changed after it was signed.
+    WrongKey,
+    /// For another user.
+    WrongUser,
+    /// Its lifetime is over.
+    Expired,
+}
+
+/// What is known of the signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyVerdict {
+    /// The given key signed the ticket.
+    Valid,
+    /// The given key did not sign it.
+    Wrong,
+    /// No key was there to ask.
+    Unchecked,
+}
+
+/// The decoded fields of a ticket.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fields {
+    /// `TLS.sdkappid`.
+    pub sdk_app_id: u32,
+    /// `TLS.identifier`.
+    pub user_id: String,
+    /// `TLS.time`, in Unix seconds.
+    pub issued_at: u64,
+    /// `TLS.expire`, in seconds.
+    pub expire: u64,
+    /// The last Unix second in which the ticket is accepted.
+    pub expires_at: UnixTime,
+    /// What a `PrivateMapKey` opens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_map: Option<PrivateMapFields>,
+}
+
+/// The decoded userbuf of a `PrivateMapKey`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PrivateMapFields {
+    /// The app that may be entered.
+    pub sdk_app_id: u32,
+    /// The user that may enter.
+    pub user_id: String,
+    /// The numeric room; absent for a string room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub room_id: Option<u32>,
+    /// The string room; absent for a numeric room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub room_str: Option<String>,
+    /// The last Unix second in which the room may be entered.
+    pub expires_at: u32,
+    /// What is allowed there.
+    pub privileges: Vec<&'static str>,
+}
+
+/// Decodes `ticket` and judges it: malformed, then app, key, user and lifetime.
+#[must_use]
+pub fn inspect(ticket: &str, expected: &Expected<'_>) -> Inspection {
+    let ticket = match UnverifiedTicket::decode(ticket) {
+        Ok(ticket) => ticket,
+        Err(malformed) => return malformed.into(),
+    };
+    let key = match expected.key {
+        None => KeyVerdict::Unchecked,
+        Some(key) if ticket.is_signed_by(key) => KeyVerdict::Valid,
+        Some(_) => KeyVerdict::Wrong,
+    };
+    let verdict = if expected.app.is_some_and(|app| app.get() != ticket.app) {
+        Verdict::WrongApp
+    } else if key == KeyVerdict::Wrong {
+        Verdict::WrongKey
+    } else if expected.user.is_some_and(|user| user != ticket.identifier) {
+        Verdict::WrongUser
+    } else if expected.at > ticket.expires_at() {
+        Verdict::Expired
+    } else {
+        Verdict::Valid
+    };
+    Inspection { verdict, key, code: verdict.tencent_code(), detail: None, fields: Some(ticket.into()) }
+}
+
+impl Verdict {
+    const fn tencent_code(self) -> Option<u32> {
+        match self {
+            Self::Valid => None,
+            Self::Malformed => Some(70005),
+            Self::WrongApp => Some(70014),
+            Self::WrongKey => Some(70009),
+            Self::WrongUser => Some(70013),
+            Self::Expired => Some(70001),
+        }
+    }
+}
+
+impl From<MalformedTicket> for Inspection {
+    fn from(malformed: MalformedTicket) -> Self {
+        Self {
+            verdict: Verdict::Malformed,
+            key: KeyVerdict::Unchecked,
+            code: Some(malformed.tencent_code()),
+            detail: Some(format!("the ticket {malformed}")),
+            fields: None,
+        }
+    }
+}
+
+impl From<UnverifiedTicket> for Fields {
+    fn from(ticket: UnverifiedTicket) -> Self {
+        let expires_at = ticket.expires_at();
+        Self {
+            sdk_app_id: ticket.app,
+            user_id: ticket.identifier,
+            issued_at: ticket.time,
+            expire: ticket.expire,
+            expires_at,
+            private_map: ticket.private_map.map(|map| PrivateMapFields {
+                sdk_app_id: map.app,
+                room_id: map.room_str.is_none().then_some(map.room_id),
+                expires_at: map.expires_at,
+                privileges: map.privilege_names().collect(),
+                user_id: map.user_id,
+                room_str: map.room_str,
+            }),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Decodes a ticket that somebody presents. What comes out is unverified until a key has said otherwise.
+
+use std::io::Read;
+
+use base64::Engine;
+use base64::alphabet::Alphabet;
+use base64::engine::{GeneralPurpose, general_purpose::PAD};
+use flate2::read::ZlibDecoder;
+use serde::Deserialize;
+
+use super::private_map::UnverifiedPrivateMap;
+use super::{BASE64, MAC_LEN, SecretKey, UnixTime, VERSION, signed_text};
+
+/// The longest ticket that is looked at, in characters. The longest that the types admit is under 500.
+const MAX_TICKET: usize = 4096;
+
+/// The most JSON that a ticket may inflate to, in bytes.
+const MAX_JSON: u64 = 8192;
+
+/// The fields of a ticket, decoded and not yet verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnverifiedTicket {
+    pub(super) identifier: String,
+    pub(super) app: u32,
+    pub(super) time: u64,
+    pub(super) expire: u64,
+    pub(super) private_map: Option<UnverifiedPrivateMap>,
+    userbuf: Option<String>,
+    mac: [u8; MAC_LEN],
+}
+
+/// Why a text is not a ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedTicket {
+    /// Longer than any ticket.
+    #[error("is longer than {MAX_TICKET} characters")]
+    TooLong,
+    /// Not the base64 of a ticket, which writes `*-_` for `+/=`.
+    #[error("is not a ticket's base64 (cut off, or changed on its way?)")]
+    Base64,
+    /// Not zlib, or zlib that inflates to more than any ticket holds.
+    #[error("does not inflate to a ticket (cut off, or changed on its way?)")]
+    Zlib,
+    /// Not the JSON object of a ticket.
+    #[error("does not hold the fields of a ticket")]
+    Fields,
+    /// A version other than 2.0.
+    #[error("is not of version {VERSION}")]
+    Version,
+    /// A signature that is not the base64 of 32 bytes.
+    #[error("holds no HMAC-SHA256 signature")]
+    Signature,
+    /// A userbuf that is not packed as a `PrivateMapKey`'s.
+    #[error("holds a userbuf that is not a PrivateMapKey's")]
+    Userbuf,
+}
+
+impl MalformedTicket {
+    /// The error code with which Tencent's servers would refuse the ticket.
+    #[must_use]
+    pub const fn tencent_code(self) -> u32 {
+        match self {
+            Self::TooLong | Self::Base64 | Self::Zlib => 70003,
+            Self::Fields | Self::Version | Self::Signature | Self::Userbuf => 70005,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Json {
+    #[serde(rename = "TLS.ver")]
+    version: String,
+    #[serde(rename = "TLS.identifier")]
+    identifier: String,
+    #[serde(rename = "TLS.sdkappid")]
+    app: u32,
+    #[serde(rename = "TLS.time")]
+    time: u64,
+    #[serde(rename = "TLS.expire")]
+    expire: u64,
+    #[serde(rename = "TLS.userbuf")]
+    userbuf: Option<String>,
+    #[serde(rename = "TLS.sig")]
+    mac: String,
+}
+
+impl UnverifiedTicket {
+    /// Decodes a `UserSig` or `PrivateMapKey` of any implementation.
+    ///
+    /// # Errors
+    /// Names the layer that is not as it should be.
+    pub fn decode(ticket: &str) -> Result<Self, MalformedTicket> {
+        let json: Json = serde_json::from_slice(&inflate(ticket)?).map_err(|_| MalformedTicket::Fields)?;
+        if json.version != VERSION {
+            return Err(MalformedTicket::Version);
+        }
+        // A newline could move text from one signed field into the next.
+        if json.identifier.contains('\n') {
+            return Err(MalformedTicket::Fields);
+        }
+        let mac = BASE64.decode(&json.mac).ok().and_then(|mac| mac.try_into().ok());
+        let unpack = |buf: &String| BASE64.decode(buf).ok().and_then(|buf| UnverifiedPrivateMap::unpack(&buf));
+        let private_map = match &json.userbuf {
+            None => None,
+            Some(buf) => Some(unpack(buf).ok_or(MalformedTicket::Userbuf)?),
+        };
+        Ok(Self {
+            identifier: json.identifier,
+            app: json.app,
+            time: json.time,
+            expire: json.expire,
+            private_map,
+            userbuf: json.userbuf,
+            mac: mac.ok_or(MalformedTicket::Signature)?,
+        })
+    }
+
+    /// Whether `key` signed these very fields; compared in constant time.
+    #[must_use]
+    pub fn is_signed_by(&self, key: &SecretKey) -> bool {
+        let text = signed_text(&self.identifier, self.app, self.time, self.expire, self.userbuf.as_deref());
+        key.verifies(&text, &self.mac)
+    }
+
+    /// The number of the app that the ticket names.
+    #[must_use]
+    pub const fn app(&self) -> u32 {
+        self.app
+    }
+
+    /// The last second in which the ticket is accepted.
+    #[must_use]
+    pub const fn expires_at(&self) -> UnixTime {
+        UnixTime::from_secs(self.time).plus(self.expire)
+    }
+}
+
+/// A ticket's text → its JSON, bounded before and after.
+fn inflate(ticket: &str) -> Result<Vec<u8>, MalformedTicket> {
+    const TICKET_BASE64: GeneralPurpose = GeneralPurpose::new(&TICKET_ALPHABET, PAD);
+    if ticket.len() > MAX_TICKET {
+        return Err(MalformedTicket::TooLong);
+    }
+    if ticket.contains(['=', '+', '/']) {
+        return Err(MalformedTicket::Base64);
+    }
+    let zlib = TICKET_BASE64.decode(ticket.replace('_', "=")).map_err(|_| MalformedTicket::Base64)?;
+    let mut json = Vec::with_capacity(512);
+    let mut reader = ZlibDecoder::new(zlib.as_slice());
+    reader.by_ref().take(MAX_JSON + 1).read_to_end(&mut json).map_err(|_| MalformedTicket::Zlib)?;
+    let whole = reader.total_in() == zlib.len() as u64;
+    if whole && json.len() as u64 <= MAX_JSON { Ok(json) } else { Err(MalformedTicket::Zlib) }
+}
+
+/// Base64 with `*` and `-` for `+` and `/`.
+const TICKET_ALPHABET: Alphabet =
+    match Alphabet::new("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789*-") {
+        Ok(alphabet) => alphabet,
+        Err(_) => panic!("64 distinct characters"),
+    };
