@@ -19,7 +19,7 @@ use crate::config::{Config, ConfiguredApp, SecretSource, Server};
 use crate::http::demo::{self, Demo};
 use crate::http::ops::{self, OpsState};
 use crate::http::public::{self, PublicState};
-use crate::http::{Lifecycle, OriginPolicy};
+use crate::http::{Lifecycle, OriginPolicy, WatchedRule};
 use crate::issue::App;
 use crate::metrics::Metrics;
 use crate::session::{CredentialSource, Rule};
@@ -58,8 +58,10 @@ impl Service {
         let credential_headers: Vec<_> = config.rules.iter().filter_map(header_of).collect();
         let allowed = config.server.allowed_origins.clone();
         let origins = OriginPolicy::new(allowed, credential_headers.iter().map(String::as_str));
-        let public = PublicState::new(&apps, config.rules, origins, &metrics, Arc::clone(&lifecycle));
-        let ops = OpsState { apps, metrics, lifecycle, dropped };
+        let watched = config.rules.into_iter().map(|rule| WatchedRule::new(rule, &metrics));
+        let rules: Arc<[_]> = watched.collect();
+        let public = PublicState::new(&apps, Arc::clone(&rules), origins, &metrics, Arc::clone(&lifecycle));
+        let ops = OpsState { apps, rules, metrics, lifecycle, dropped };
         Self { server: config.server, public: Data::new(public), ops: Data::new(ops), secrets }
     }
 
@@ -117,6 +119,9 @@ impl Service {
         let mut server = actix_web::rt::spawn(server);
         let mut end = EndSignal::new()?;
         let mut hang_up = signal(SignalKind::hangup())?;
+        for key_set in self.ops.rules.iter().filter_map(|watched| watched.rule.key_set().cloned()) {
+            actix_web::rt::spawn(async move { key_set.run().await });
+        }
         let mut poll = interval(SECRET_POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         lifecycle.started();

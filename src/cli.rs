@@ -14,7 +14,7 @@ use crate::config::{Config, ConfiguredApp, SecretError, SecretSource, Server, pa
 use crate::http::demo::{COOKIE, Demo};
 use crate::http::now;
 use crate::issue::{App, Policy, RoomPolicy, Rooms, UserIdMapping};
-use crate::session::{Check, CredentialSource, JwtCheck, JwtSettings, Pointer, Rule, VerificationKey};
+use crate::session::{Check, CredentialSource, JwtCheck, JwtSettings, Keys, Pointer, Rule, VerificationKey};
 use crate::telemetry::{Log, LogFormat, LogSettings};
 use crate::ticket::{
     Expected, Lifetime, Privileges, Room, RoomStr, SdkAppId, SecretKey, Signer, UnixTime, UserId, Verdict, inspect,
@@ -41,7 +41,7 @@ enum Command {
     /// Runs the service
     Serve(ConfigArgs),
     /// Validates a configuration and lists every problem in it
-    Check(ConfigArgs),
+    Check(CheckArgs),
     /// Prints one ticket
     Sign(SignArgs),
     /// Prints what is in a ticket and whether it is valid, as JSON
@@ -59,6 +59,15 @@ struct ConfigArgs {
     /// The configuration file
     #[arg(long, env = "USERSIG_CONFIG", value_name = "FILE")]
     config: PathBuf,
+}
+
+#[derive(Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Also ask each back end behind a session rule whether it answers
+    #[arg(long)]
+    probe: bool,
 }
 
 #[derive(Args)]
@@ -123,7 +132,7 @@ pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Demo(args) => demo(args),
         Command::Serve(args) => serve(&args.config),
-        Command::Check(args) => check(&args.config),
+        Command::Check(args) => check(&args.config.config, args.probe),
         Command::Sign(args) => sign(&args),
         Command::Inspect(args) => inspect_ticket(args),
         Command::Healthcheck { url } => healthcheck(&url),
@@ -143,14 +152,32 @@ fn serve(path: &Path) -> ExitCode {
     finish(actix_web::rt::System::new().block_on(service.serve()), log)
 }
 
-fn check(path: &Path) -> ExitCode {
+fn check(path: &Path, probe: bool) -> ExitCode {
     match Config::load(path, std::env::vars()) {
         Ok(config) => {
             println!("{}: ok, {} app(s), {} session rule(s)", path.display(), config.apps.len(), config.rules.len());
-            ExitCode::SUCCESS
+            if probe { probe_rules(&config.rules) } else { ExitCode::SUCCESS }
         }
         Err(problems) => list(&problems, path),
     }
+}
+
+/// Asks each back end, and says a line of each.
+fn probe_rules(rules: &[Rule]) -> ExitCode {
+    let mut code = ExitCode::SUCCESS;
+    actix_web::rt::System::new().block_on(async {
+        for rule in rules {
+            match rule.probe().await {
+                None => println!("{}: ok, needs no back end", rule.name),
+                Some(Ok(finding)) => println!("{}: ok, {finding}", rule.name),
+                Some(Err(fault)) => {
+                    println!("{}: failed, {fault}", rule.name);
+                    code = ExitCode::from(FAILED);
+                }
+            }
+        }
+    });
+    code
 }
 
 fn list(problems: &[crate::config::Problem], path: &Path) -> ExitCode {
@@ -280,7 +307,7 @@ fn demo_config(
         name: name.to_owned(),
         source,
         check: Check::Jwt(JwtCheck::new(JwtSettings {
-            key: VerificationKey::from_secret(session_secret, None).expect("a secret of 64 bytes"),
+            keys: Keys::One(VerificationKey::from_secret(session_secret, None).expect("a secret of 64 bytes")),
             issuer: None,
             audience: Vec::new(),
             authorized_parties: Vec::new(),

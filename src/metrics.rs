@@ -2,8 +2,8 @@
 
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder, core::Collector,
+    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder, core::Collector,
 };
 
 use crate::ticket::{Fingerprint, SdkAppId};
@@ -22,6 +22,8 @@ pub struct Metrics {
     refusals: IntCounterVec,
     checks: IntCounterVec,
     check_seconds: HistogramVec,
+    backend_up: IntGaugeVec,
+    key_set_age: GaugeVec,
     key_info: IntGaugeVec,
     key_reload_failures: IntCounterVec,
     log_dropped: IntCounter,
@@ -47,6 +49,8 @@ pub struct RuleMetrics {
     pub denied: IntCounter,
     /// Checks that could not find out.
     pub fault: IntCounter,
+    /// 1 when the last check could find out, 0 when it could not.
+    pub backend_up: IntGauge,
     /// How long the check took, in seconds.
     pub seconds: Histogram,
 }
@@ -75,6 +79,15 @@ impl Metrics {
             refusals: counters("usersig_refusals_total", "Requests for a ticket that got none.", &["reason"]),
             checks: counters("usersig_session_checks_total", "Session checks by outcome.", &["rule", "outcome"]),
             check_seconds: histograms("usersig_session_check_duration_seconds", "Time of a session check.", "rule"),
+            backend_up: gauges(
+                "usersig_session_backend_up",
+                "Whether the last check of a rule could find out: 1, or 0 for a fault.",
+                &["rule"],
+            ),
+            key_set_age: expect(GaugeVec::new(
+                Opts::new("usersig_key_set_age_seconds", "Time since the key set in use was fetched."),
+                &["rule"],
+            )),
             key_info: gauges("usersig_key_info", "The key in use, by its fingerprint.", &["app", "fingerprint"]),
             key_reload_failures: counters(
                 "usersig_key_reload_failures_total",
@@ -98,6 +111,8 @@ impl Metrics {
         metrics.register(metrics.refusals.clone());
         metrics.register(metrics.checks.clone());
         metrics.register(metrics.check_seconds.clone());
+        metrics.register(metrics.backend_up.clone());
+        metrics.register(metrics.key_set_age.clone());
         metrics.register(metrics.key_info.clone());
         metrics.register(metrics.key_reload_failures.clone());
         metrics.register(metrics.log_dropped.clone());
@@ -128,6 +143,7 @@ impl Metrics {
             allowed: outcome("allowed"),
             denied: outcome("denied"),
             fault: outcome("fault"),
+            backend_up: self.backend_up.with_label_values(&[rule]),
             seconds: self.check_seconds.with_label_values(&[rule]),
         }
     }
@@ -141,6 +157,11 @@ impl Metrics {
             private_map_keys: self.tickets.with_label_values(&[app.as_str(), "private_map_key"]),
             reload_failures: self.key_reload_failures.with_label_values(&[app.as_str()]),
         }
+    }
+
+    /// Shows how old a rule's key set is, in seconds.
+    pub fn show_key_set_age(&self, rule: &str, seconds: f64) {
+        self.key_set_age.with_label_values(&[rule]).set(seconds);
     }
 
     /// Shows `new` as the app's key, and no longer `old`.

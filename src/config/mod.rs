@@ -1,6 +1,7 @@
 //! The configuration: raw TOML and environment in, typed settings out, with every problem reported at once.
 
 mod app;
+mod check;
 mod secret;
 mod section;
 mod session;

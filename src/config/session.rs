@@ -1,16 +1,11 @@
 //! `[[session]]`: the rules by which sessions are recognised.
 
-use std::time::Duration;
-
 use actix_web::http::header::HeaderName;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use zeroize::Zeroizing;
 
-use super::secret::SecretSource;
-use super::section::{Section, boolean, duration, list, one_of, parsed, shown, text};
-use crate::session::{Check, CredentialSource, JwtCheck, JwtSettings, Pointer, Rule, VerificationKey};
+use super::check::check;
+use super::section::{Section, boolean, list, text};
+use crate::session::{CredentialSource, Rule};
 
 /// A rule, and what only matters beside other rules.
 struct ConfiguredRule {
@@ -70,90 +65,9 @@ fn rule(section: &mut Section<'_>) -> Option<ConfiguredRule> {
     let user_prefix = section.optional("user_prefix", prefix).unwrap_or_default();
     let shares_users = section.optional("shared_users", boolean).unwrap_or(false);
     let deny_users = section.optional("deny_users", list(text)).unwrap_or_default();
-    let kind = section.required("check", "\"jwt\"", one_of([("jwt", ())]));
-    let check = kind.and_then(|()| jwt(section)).map(Check::Jwt);
+    let check = check(section);
     let rule = Rule { name: name?, source: source?, check: check?, user_prefix, deny_users };
     Some(ConfiguredRule { rule, shares_users })
-}
-
-fn jwt(section: &mut Section<'_>) -> Option<JwtCheck> {
-    let day = Duration::from_secs(86_400);
-    let algorithms = section.optional("algs", list(text));
-    let key = verification_key(section, algorithms.as_deref());
-    let settings = JwtSettings {
-        issuer: section.optional("issuer", not_empty),
-        audience: section.optional("audience", list(not_empty)).unwrap_or_default(),
-        authorized_parties: section.optional("authorized_parties", list(not_empty)).unwrap_or_default(),
-        leeway: section
-            .optional("leeway", duration(Duration::ZERO..=Duration::from_secs(300)))
-            .map_or(30, |leeway| leeway.as_secs()),
-        max_lifetime: section
-            .optional("max_lifetime", duration(Duration::from_secs(1)..=day * 3650))
-            .unwrap_or(day * 400)
-            .as_secs(),
-        user: section.optional("user", parsed).unwrap_or_else(|| Pointer::to("sub")),
-        require: section.optional("require", requirements).unwrap_or_default(),
-        key: key?,
-    };
-    Some(JwtCheck::new(settings))
-}
-
-/// The one key of a rule: a shared secret or a public key.
-fn verification_key(section: &mut Section<'_>, algorithms: Option<&[String]>) -> Option<VerificationKey> {
-    let encodings = [("text", Encoding::Text), ("base64", Encoding::Base64), ("hex", Encoding::Hex)];
-    let encoding = section.optional("secret_encoding", one_of(encodings));
-    let secret = section.optional("secret", reference);
-    let public_key = section.optional("public_key", reference);
-    let (key, result) = match (secret, public_key) {
-        (Some(secret), None) => {
-            let bytes = encoding.unwrap_or(Encoding::Text).decode(&secret);
-            let Some(bytes) = bytes else {
-                section.reject("secret", "is not of its secret_encoding");
-                return None;
-            };
-            ("secret", VerificationKey::from_secret(&bytes, algorithms))
-        }
-        (None, Some(pem)) => ("public_key", VerificationKey::from_pem(pem.as_bytes(), algorithms)),
-        (Some(_), Some(_)) => {
-            section.reject("public_key", "stands beside secret; a rule has one key");
-            return None;
-        }
-        (None, None) => {
-            section.reject("secret", "is missing; give secret, or public_key for tokens with a public key");
-            return None;
-        }
-    };
-    let key_of = |error: &crate::session::KeyError| if error.is_about_algorithms() { "algs" } else { key };
-    result.map_err(|error| section.reject(key_of(&error), error.to_string())).ok()
-}
-
-/// How a shared secret is written.
-#[derive(Debug, Clone, Copy)]
-enum Encoding {
-    Text,
-    Base64,
-    Hex,
-}
-
-impl Encoding {
-    fn decode(self, text: &str) -> Option<Zeroizing<Vec<u8>>> {
-        let bytes = match self {
-            Self::Text => Some(text.as_bytes().to_vec()),
-            Self::Base64 => STANDARD.decode(text).ok(),
-            Self::Hex => hex::decode(text).ok(),
-        };
-        bytes.map(Zeroizing::new)
-    }
-}
-
-/// What a reference to a secret leads to.
-fn reference(value: Value) -> Result<Zeroizing<String>, String> {
-    let source: SecretSource = text(value)?.parse().map_err(|error: super::SecretError| error.to_string())?;
-    source.read().map_err(|error| error.to_string())
-}
-
-fn not_empty(value: Value) -> Result<String, String> {
-    text(value).and_then(|text| if text.is_empty() { Err("is empty".to_owned()) } else { Ok(text) })
 }
 
 /// A metric's label value.
@@ -201,21 +115,5 @@ fn credential_source(value: Value) -> Result<CredentialSource, String> {
             }
         }
         _ => Err(format!("is \"{from}\"; {EXPECTED}")),
-    }
-}
-
-/// `{ "/pointer" = value, … }`
-fn requirements(value: Value) -> Result<Vec<(Pointer, Value)>, String> {
-    match value {
-        Value::Object(table) => table
-            .into_iter()
-            .map(|(pointer, wanted)| match pointer.parse() {
-                Ok(parsed) => Ok((parsed, wanted)),
-                Err(error) => Err(format!("has the key \"{pointer}\"; {error}")),
-            })
-            .collect(),
-        other => {
-            Err(format!("is {}; expected a table of pointers and values, such as {{ \"/code\" = 200 }}", shown(&other)))
-        }
     }
 }

@@ -2,7 +2,8 @@
 
 use actix_web::http::header::{AUTHORIZATION, COOKIE, HeaderMap};
 
-use crate::session::{CredentialSource, Denial, PresentedCredential, Rule};
+use super::WatchedRule;
+use crate::session::{CredentialSource, Denial, PresentedCredential};
 
 /// The first rule whose credential is present, with that credential; an empty credential is an absent one.
 ///
@@ -10,10 +11,10 @@ use crate::session::{CredentialSource, Denial, PresentedCredential, Rule};
 /// to the next.
 #[must_use]
 pub fn present<'a>(
-    rules: &'a [Rule],
+    rules: &'a [WatchedRule],
     headers: &HeaderMap,
-) -> Option<(usize, &'a Rule, Result<PresentedCredential, Denial>)> {
-    rules.iter().enumerate().find_map(|(index, rule)| Some((index, rule, find(&rule.source, headers)?)))
+) -> Option<(&'a WatchedRule, Result<PresentedCredential, Denial>)> {
+    rules.iter().find_map(|watched| Some((watched, find(&watched.rule.source, headers)?)))
 }
 
 fn find(source: &CredentialSource, headers: &HeaderMap) -> Option<Result<PresentedCredential, Denial>> {

@@ -75,13 +75,13 @@ pub(super) async fn answer<'a>(
     state: &'a PublicState,
     request: &HttpRequest,
     route: Route,
-    handle: impl AsyncFnOnce(&mut Decision<'a>) -> Result<Answer, Problem>,
+    handle: impl AsyncFnOnce(&RequestId, &mut Decision<'a>) -> Result<Answer, Problem>,
 ) -> HttpResponse {
     let start = Instant::now();
     state.in_flight.inc();
     let id = RequestId::of(request.headers());
     let mut decision = Decision::default();
-    let result = AssertUnwindSafe(handle(&mut decision))
+    let result = AssertUnwindSafe(handle(&id, &mut decision))
         .catch_unwind()
         .await
         .unwrap_or_else(|_| Err(Problem::new(Code::InternalError, "the log tells the operator why, by the requestId")));
@@ -166,6 +166,9 @@ fn refuse(problem: &Problem, request_id: &str) -> HttpResponse {
     if let Some(allow) = problem.allow {
         headers.insert(header::ALLOW, HeaderValue::from_static(allow));
     }
+    if let Some(seconds) = problem.retry_after {
+        headers.insert(header::RETRY_AFTER, seconds.into());
+    }
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer realm="usersig""#));
     }
@@ -205,7 +208,7 @@ fn audit(
     match problem {
         None => event!(info, "ticket issued"),
         Some(problem) if problem.code == Code::InternalError => event!(error, "request failed"),
-        Some(problem) if problem.code.is_ours() => event!(warn, "request failed"),
+        Some(problem) if problem.code == Code::SessionCheckUnavailable => event!(warn, "request failed"),
         Some(_) => event!(info, "ticket refused"),
     }
 }

@@ -9,11 +9,13 @@ mod origin;
 mod problem;
 pub mod public;
 mod request;
+mod watched;
 
 pub use exchange::Route;
 pub use origin::{Origin, OriginError, OriginPolicy};
 pub use problem::{Code, Problem};
 pub use request::MAX_BODY;
+pub use watched::WatchedRule;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::SystemTime;

@@ -13,7 +13,7 @@ use super::exchange::{Answer, guard, respond};
 use super::identity::RequestId;
 use super::problem::{Code, Problem};
 use super::request::{parse_object, read_json};
-use super::{Lifecycle, now};
+use super::{Lifecycle, WatchedRule, now};
 use crate::issue::App;
 use crate::metrics::Metrics;
 use crate::telemetry::DroppedLines;
@@ -24,6 +24,8 @@ use crate::ticket::{Expected, Inspection, SdkAppId, UnixTime, UnverifiedTicket, 
 pub struct OpsState {
     /// The apps, for their keys.
     pub apps: Vec<Arc<App>>,
+    /// The rules, for what was last seen of their back ends.
+    pub rules: Arc<[WatchedRule]>,
     /// What `/metrics` shows.
     pub metrics: Arc<Metrics>,
     /// What `/readyz` shows.
@@ -55,12 +57,19 @@ async fn livez(request: HttpRequest) -> HttpResponse {
 async fn readyz(state: Data<OpsState>, request: HttpRequest) -> HttpResponse {
     get(&request, || {
         let status = if state.lifecycle.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        (status, "application/json", json!({"status": state.lifecycle.as_str()}).to_string().into_bytes())
+        let rules: Vec<_> = state.rules.iter().map(WatchedRule::health).collect();
+        let body = json!({"status": state.lifecycle.as_str(), "rules": rules});
+        (status, "application/json", body.to_string().into_bytes())
     })
 }
 
 async fn metrics(state: Data<OpsState>, request: HttpRequest) -> HttpResponse {
     get(&request, || {
+        for watched in state.rules.iter() {
+            if let Some(age) = watched.rule.key_set().and_then(|set| set.age()) {
+                state.metrics.show_key_set_age(&watched.rule.name, age.as_secs_f64());
+            }
+        }
         (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", state.metrics.render(state.dropped.count()))
     })
 }

@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use serde::Serialize;
 
 use crate::issue::Refusal;
-use crate::session::{CheckError, Denial};
+use crate::session::{CheckError, Denial, Step};
 
 /// The code of a problem: what a program decides by. Each has one HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,11 +41,13 @@ pub enum Code {
     UnusableUserId,
     /// Our fault.
     InternalError,
+    /// The back end behind the check failed or was too slow.
+    SessionCheckUnavailable,
 }
 
 impl Code {
     /// All codes, each at the place of its discriminant.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::InvalidRequest,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -61,6 +63,7 @@ impl Code {
         Self::UnknownApp,
         Self::UnusableUserId,
         Self::InternalError,
+        Self::SessionCheckUnavailable,
     ];
 
     /// The code as callers, logs and metrics show it.
@@ -82,6 +85,7 @@ impl Code {
             Self::UnknownApp => "unknown_app",
             Self::UnusableUserId => "unusable_user_id",
             Self::InternalError => "internal_error",
+            Self::SessionCheckUnavailable => "session_check_unavailable",
         }
     }
 
@@ -101,6 +105,7 @@ impl Code {
             }
             Self::UnusableUserId => StatusCode::UNPROCESSABLE_ENTITY,
             Self::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::SessionCheckUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -122,14 +127,13 @@ impl Code {
             Self::UnknownApp => "This SDKAppID is not served here",
             Self::UnusableUserId => "The session's user cannot be a user of Chat",
             Self::InternalError => "Something went wrong on our side",
+            Self::SessionCheckUnavailable => "The login session cannot be checked at the moment",
         }
     }
-
-    /// How serious it is for the one who runs the service.
-    pub(super) const fn is_ours(self) -> bool {
-        matches!(self, Self::InternalError)
-    }
 }
+
+/// Seconds after which a failed check may be tried again: back ends recover in about that.
+const RETRY_AFTER_FAULT: u32 = 1;
 
 /// An answer that is no ticket.
 #[derive(Debug)]
@@ -140,6 +144,8 @@ pub struct Problem {
     pub detail: Cow<'static, str>,
     /// Which methods the path takes, for a 405.
     pub allow: Option<&'static str>,
+    /// After how many seconds another try makes sense.
+    pub retry_after: Option<u32>,
     /// What the log is told beyond the code.
     pub cause: Option<String>,
     /// The step of the session check that refused.
@@ -149,7 +155,7 @@ pub struct Problem {
 impl Problem {
     /// A problem with a sentence for the person who made the request.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), allow: None, cause: None, step: None }
+        Self { code, detail: detail.into(), allow: None, retry_after: None, cause: None, step: None }
     }
 
     /// A malformed request.
@@ -191,6 +197,15 @@ impl From<CheckError> for Problem {
     fn from(error: CheckError) -> Self {
         match error {
             CheckError::Denied(denial) => denial.into(),
+            CheckError::Fault(fault) => Self {
+                cause: Some(fault.to_string()),
+                step: Some(Step::Check.as_str()),
+                retry_after: Some(RETRY_AFTER_FAULT),
+                ..Self::new(
+                    Code::SessionCheckUnavailable,
+                    "the session is neither valid nor invalid; try again shortly",
+                )
+            },
         }
     }
 }

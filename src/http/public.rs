@@ -1,7 +1,6 @@
 //! The public listener: what front ends reach.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use actix_web::http::{Method, header};
 use actix_web::web::{Data, Payload, ServiceConfig, resource, to};
@@ -10,21 +9,22 @@ use prometheus::{IntCounter, IntGauge};
 use serde::Serialize;
 
 use super::exchange::{Answer, Decision, Route, answer};
+use super::identity::RequestId;
 use super::origin::OriginPolicy;
 use super::problem::{Code, Problem};
 use super::request::{PrivateMapKeyRequest, UserSigRequest};
+use super::watched::WatchedRule;
 use super::{Lifecycle, credential, now};
 use crate::issue::{Admitted, App, Issued};
-use crate::metrics::{AppMetrics, Metrics, RouteMetrics, RuleMetrics};
-use crate::session::{CheckError, CredentialSource, PresentedCredential, Rule, Session};
+use crate::metrics::{AppMetrics, Metrics, RouteMetrics};
+use crate::session::{CheckContext, CredentialSource, Session};
 use crate::ticket::{SdkAppId, UnixTime};
 
 /// All that the public listener's workers share.
 #[derive(Debug)]
 pub struct PublicState {
     apps: Vec<(Arc<App>, AppMetrics)>,
-    rules: Vec<Rule>,
-    rule_metrics: Vec<RuleMetrics>,
+    rules: Arc<[WatchedRule]>,
     pub(super) origins: OriginPolicy,
     pub(super) routes: [RouteMetrics; Route::ALL.len()],
     /// One counter for each [`Code`], at its place.
@@ -38,14 +38,13 @@ impl PublicState {
     #[must_use]
     pub fn new(
         apps: &[Arc<App>],
-        rules: Vec<Rule>,
+        rules: Arc<[WatchedRule]>,
         origins: OriginPolicy,
         metrics: &Metrics,
         lifecycle: Arc<Lifecycle>,
     ) -> Self {
         Self {
             apps: apps.iter().map(|app| (Arc::clone(app), metrics.app(app.id))).collect(),
-            rule_metrics: rules.iter().map(|rule| metrics.rule(&rule.name)).collect(),
             rules,
             origins,
             routes: Route::ALL.map(|route| metrics.route(route.as_str(), Route::answers())),
@@ -76,8 +75,8 @@ pub fn routes(config: &mut ServiceConfig) {
 
 async fn user_sig(state: Data<PublicState>, request: HttpRequest, payload: Payload) -> HttpResponse {
     const METHODS: &str = "GET, POST";
-    answer(&state, &request, Route::UserSig, async |decision| match *request.method() {
-        Method::GET | Method::POST => issue_user_sig(&state, &request, payload, decision).await,
+    answer(&state, &request, Route::UserSig, async |id, decision| match *request.method() {
+        Method::GET | Method::POST => issue_user_sig(&state, &request, payload, id, decision).await,
         Method::OPTIONS => preflight(&state, &request, METHODS),
         _ => Err(Problem::method_not_allowed(METHODS)),
     })
@@ -86,8 +85,8 @@ async fn user_sig(state: Data<PublicState>, request: HttpRequest, payload: Paylo
 
 async fn private_map_key(state: Data<PublicState>, request: HttpRequest, payload: Payload) -> HttpResponse {
     const METHODS: &str = "POST";
-    answer(&state, &request, Route::PrivateMapKey, async |decision| match *request.method() {
-        Method::POST => issue_private_map_key(&state, &request, payload, decision).await,
+    answer(&state, &request, Route::PrivateMapKey, async |id, decision| match *request.method() {
+        Method::POST => issue_private_map_key(&state, &request, payload, id, decision).await,
         Method::OPTIONS => preflight(&state, &request, METHODS),
         _ => Err(Problem::method_not_allowed(METHODS)),
     })
@@ -95,7 +94,7 @@ async fn private_map_key(state: Data<PublicState>, request: HttpRequest, payload
 }
 
 async fn nothing_here(state: Data<PublicState>, request: HttpRequest) -> HttpResponse {
-    answer(&state, &request, Route::Other, async |_| {
+    answer(&state, &request, Route::Other, async |_, _| {
         Err(Problem::new(Code::NotFound, "tickets are at /v1/usersig and /v1/private-map-key"))
     })
     .await
@@ -105,10 +104,11 @@ async fn issue_user_sig<'a>(
     state: &'a PublicState,
     request: &HttpRequest,
     payload: Payload,
+    id: &RequestId,
     decision: &mut Decision<'a>,
 ) -> Result<Answer, Problem> {
     let asked = UserSigRequest::read(request, payload).await?;
-    let caller = recognise(state, request, &asked, decision).await?;
+    let caller = recognise(state, request, &asked, id, decision).await?;
     let issued = caller.app.user_sig(&caller.admitted, asked.expire, caller.now);
     let body = TicketBody::new(&caller, &issued, Ticket::UserSig(&issued.ticket)).to_json();
     caller.metrics.user_sigs.inc();
@@ -120,10 +120,11 @@ async fn issue_private_map_key<'a>(
     state: &'a PublicState,
     request: &HttpRequest,
     payload: Payload,
+    id: &RequestId,
     decision: &mut Decision<'a>,
 ) -> Result<Answer, Problem> {
     let asked = PrivateMapKeyRequest::read(request, payload).await?;
-    let caller = recognise(state, request, &asked.common, decision).await?;
+    let caller = recognise(state, request, &asked.common, id, decision).await?;
     let issued = caller.app.private_map_key(
         &caller.admitted,
         &caller.session,
@@ -152,13 +153,15 @@ async fn recognise<'a>(
     state: &'a PublicState,
     request: &HttpRequest,
     asked: &UserSigRequest,
+    id: &RequestId,
     decision: &mut Decision<'a>,
 ) -> Result<Caller<'a>, Problem> {
     let (app, metrics) = state.app(asked.app)?;
     decision.app = Some(app.id.get());
     let headers = request.headers();
-    let (index, rule, credential) = credential::present(&state.rules, headers)
+    let (watched, credential) = credential::present(&state.rules, headers)
         .ok_or_else(|| Problem::new(Code::MissingCredential, "send the cookie or the token of a login session"))?;
+    let rule = &watched.rule;
     decision.rule = Some(&rule.name);
     if matches!(rule.source, CredentialSource::Cookie(_)) && !state.origins.admits_cookie(headers) {
         return Err(Problem::new(
@@ -167,28 +170,12 @@ async fn recognise<'a>(
         ));
     }
     let now = now();
-    let session = check(rule, &credential?, &state.rule_metrics[index], now).await?;
+    let context = CheckContext { now, request_id: id.as_str() };
+    let session = watched.check(&credential?, &context).await?;
     decision.user = Some(session.subject.clone());
     let admitted = app.admit(&session, rule, asked.asserted_user.as_deref(), now)?;
     decision.user = Some(admitted.user.as_str().to_owned());
     Ok(Caller { app, metrics, session, admitted, now })
-}
-
-/// Runs a rule's check, timed and counted.
-async fn check(
-    rule: &Rule,
-    credential: &PresentedCredential,
-    metrics: &RuleMetrics,
-    now: UnixTime,
-) -> Result<Session, CheckError> {
-    let start = Instant::now();
-    let result = rule.check(credential, now).await;
-    metrics.seconds.observe(start.elapsed().as_secs_f64());
-    match &result {
-        Ok(_) => metrics.allowed.inc(),
-        Err(CheckError::Denied(_)) => metrics.denied.inc(),
-    }
-    result
 }
 
 /// Answers a browser that asks whether a page of another origin may call.

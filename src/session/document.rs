@@ -9,7 +9,7 @@ use serde_json::{Map, Number, Value};
 use super::Denial;
 
 /// A JSON object in which no name stands twice, at any depth.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Document(Map<String, Value>);
 
 /// Why bytes are not a [`Document`].
@@ -60,6 +60,20 @@ impl Document {
     /// Whether the value at each pointer equals the one beside it, type included.
     pub(super) fn meets(&self, requirements: &[(Pointer, Value)]) -> bool {
         requirements.iter().all(|(pointer, wanted)| self.at(pointer) == Some(wanted))
+    }
+
+    /// Whether the value at any pointer equals the one beside it, or one of those in a list beside it.
+    pub(super) fn meets_any(&self, denials: &[(Pointer, Value)]) -> bool {
+        denials.iter().any(|(pointer, denied)| match (self.at(pointer), denied) {
+            (Some(value), Value::Array(denied)) => denied.contains(value),
+            (Some(value), denied) => value == denied,
+            (None, _) => false,
+        })
+    }
+
+    /// The text of a member at the top, in lower case.
+    pub(super) fn lower_case(&self, name: &str) -> Option<String> {
+        self.get(name)?.as_str().map(str::to_ascii_lowercase)
     }
 }
 

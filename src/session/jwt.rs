@@ -1,18 +1,21 @@
 //! The `jwt` check: a JSON Web Token (RFC 7519, 8725) that the customer's back end signed, verified here.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use super::document::DocumentError;
-use super::{Denial, Document, Pointer, PresentedCredential, Session, VerificationKey, keys};
+use super::key_set::KeySet;
+use super::{CheckError, Denial, Document, Pointer, PresentedCredential, Session, VerificationKey, keys};
 use crate::ticket::UnixTime;
 
 /// What a rule demands of a token.
 #[derive(Debug)]
 pub struct JwtSettings {
     /// What verifies the signature.
-    pub key: VerificationKey,
+    pub keys: Keys,
     /// The `iss` that the token must name.
     pub issuer: Option<String>,
     /// One of these must be in the token's `aud`; empty: any or none.
@@ -27,6 +30,15 @@ pub struct JwtSettings {
     pub user: Pointer,
     /// Claims that must have these values.
     pub require: Vec<(Pointer, Value)>,
+}
+
+/// The keys of a rule.
+#[derive(Debug)]
+pub enum Keys {
+    /// One, from the configuration.
+    One(VerificationKey),
+    /// Those of an issuer.
+    Set(Arc<KeySet>),
 }
 
 /// Verifies tokens by one rule's settings.
@@ -44,11 +56,24 @@ impl JwtCheck {
     ///
     /// # Errors
     /// The first thing found wrong.
-    pub fn check(&self, credential: &PresentedCredential, now: UnixTime) -> Result<Session, Denial> {
+    pub async fn check(&self, credential: &PresentedCredential, now: UnixTime) -> Result<Session, CheckError> {
         let token = UnverifiedToken::parse(credential.as_str())?;
-        let claims = token.verify(&self.0.key)?;
+        match &self.0.keys {
+            Keys::One(key) => token.verify(key)?,
+            Keys::Set(keys) => keys.verify(&token).await?,
+        }
+        let claims = token.claims()?;
         let ends_at = self.judge(&claims, now)?;
         Ok(Session { subject: claims.subject(&self.0.user)?, ends_at: Some(ends_at), document: claims })
+    }
+
+    /// The key set that must be kept fresh, if there is one.
+    #[must_use]
+    pub fn key_set(&self) -> Option<&Arc<KeySet>> {
+        match &self.0.keys {
+            Keys::One(_) => None,
+            Keys::Set(keys) => Some(keys),
+        }
     }
 
     /// Holds verified claims against the settings; returns when the token expires.
@@ -83,7 +108,7 @@ impl JwtCheck {
 }
 
 /// A token taken apart, its signature not yet verified.
-struct UnverifiedToken<'a> {
+pub(super) struct UnverifiedToken<'a> {
     algorithm: jsonwebtoken::Algorithm,
     header: Document,
     /// Header and claims as they were signed.
@@ -93,25 +118,44 @@ struct UnverifiedToken<'a> {
 }
 
 impl<'a> UnverifiedToken<'a> {
+    /// Takes a token apart; `jku`, `x5u`, `x5c` and `jwk` are never looked at.
     fn parse(token: &'a str) -> Result<Self, Denial> {
         let (message, signature) = token.rsplit_once('.').ok_or(Denial::MalformedToken)?;
         let (header, claims) = message.split_once('.').ok_or(Denial::MalformedToken)?;
         let header = decode(header)?;
         let algorithm = header.get("alg").and_then(Value::as_str).and_then(keys::named).ok_or(Denial::Algorithm)?;
+        if header.get("crit").is_some() {
+            return Err(Denial::CriticalHeader);
+        }
         Ok(Self { algorithm, header, message, claims, signature })
     }
 
-    /// Verifies the signature, then the kind of token; `jku`, `x5u`, `x5c` and `jwk` are never looked at.
-    fn verify(&self, key: &VerificationKey) -> Result<Document, Denial> {
-        if !key.admits(self.algorithm) {
-            return Err(Denial::Algorithm);
+    /// Verifies the signature with the one key that there is.
+    fn verify(&self, key: &VerificationKey) -> Result<(), Denial> {
+        match (self.fits(key), self.is_signed_by(key)) {
+            (false, _) => Err(Denial::Algorithm),
+            (true, false) => Err(Denial::Signature),
+            (true, true) => Ok(()),
         }
-        if self.header.get("crit").is_some() {
-            return Err(Denial::CriticalHeader);
-        }
-        if !key.verifies(self.algorithm, self.message, self.signature) {
-            return Err(Denial::Signature);
-        }
+    }
+
+    /// The name of the key, as the token gives it.
+    pub(super) fn kid(&self) -> Option<&str> {
+        self.header.get("kid").and_then(Value::as_str)
+    }
+
+    /// Whether the rule lets this key verify the token's algorithm.
+    pub(super) fn fits(&self, key: &VerificationKey) -> bool {
+        key.admits(self.algorithm)
+    }
+
+    /// Whether this key signed the token.
+    pub(super) fn is_signed_by(&self, key: &VerificationKey) -> bool {
+        key.verifies(self.algorithm, self.message, self.signature)
+    }
+
+    /// The claims, once the signature is verified, of a token that is one for access.
+    fn claims(&self) -> Result<Document, Denial> {
         let claims = decode(self.claims)?;
         if is_for_access(&self.header, &claims) { Ok(claims) } else { Err(Denial::TokenType) }
     }
@@ -128,37 +172,42 @@ fn decode(part: &str) -> Result<Document, Denial> {
 
 /// Whether a token is one for access: neither by its header nor by its claims a refresh, ID or logout token.
 fn is_for_access(header: &Document, claims: &Document) -> bool {
-    let text =
-        |document: &Document, name: &str| document.get(name).map(|value| value.as_str().map(str::to_ascii_lowercase));
-    let declared = match text(header, "typ") {
-        None => false,
-        Some(Some(typ)) => match typ.strip_prefix("application/").unwrap_or(&typ) {
-            "at+jwt" => true, // RFC 9068
-            "jwt" => false,
-            _ => return false,
-        },
-        Some(None) => return false,
+    let typ = match (header.get("typ"), header.lower_case("typ")) {
+        (None, _) => "jwt".to_owned(),
+        (Some(_), Some(typ)) => typ,
+        (Some(_), None) => return false,
     };
-    // How Keycloak (`typ`), Cognito (`token_use`), simplejwt (`token_type`) and flask-jwt-extended (`type`) tell kinds apart.
-    let kinds = ["typ", "token_use", "token_type", "type"].map(|name| text(claims, name).flatten());
-    let is = |kinds_of: &[&str]| kinds.iter().flatten().any(|kind| kinds_of.contains(&kind.as_str()));
-    if is(&["refresh", "offline", "id", "logout"]) {
-        return false;
-    }
+    let declared = match typ.strip_prefix("application/").unwrap_or(&typ) {
+        "at+jwt" => true, // RFC 9068
+        "jwt" => false,
+        _ => return false,
+    };
     // Claims that OpenID Connect puts into ID tokens; older Keycloaks put `nonce` into access tokens as well.
     let looks_like_id_token = ["nonce", "at_hash", "c_hash"].into_iter().any(|name| claims.get(name).is_some());
-    declared || is(&["bearer", "access"]) || !looks_like_id_token
+    !is_other_kind(claims) && (declared || is_kind(claims, &["bearer", "access"]) || !looks_like_id_token)
+}
+
+/// Whether the claims name a kind of token that is not for access.
+pub(super) fn is_other_kind(claims: &Document) -> bool {
+    is_kind(claims, &["refresh", "refresh_token", "offline", "id", "id_token", "logout"])
+}
+
+/// Whether the claims name one of these kinds, the way Keycloak (`typ`), Cognito (`token_use`), simplejwt (`token_type`)
+/// or flask-jwt-extended (`type`) do.
+fn is_kind(claims: &Document, kinds: &[&str]) -> bool {
+    let named = ["typ", "token_use", "token_type", "type"].into_iter().filter_map(|name| claims.lower_case(name));
+    named.into_iter().any(|kind| kinds.contains(&kind.as_str()))
 }
 
 /// A `NumericDate`: seconds since the epoch, a fraction cut off.
-fn numeric_date(value: &Value) -> Option<UnixTime> {
+pub(super) fn numeric_date(value: &Value) -> Option<UnixTime> {
     let whole = value.as_u64();
     let fraction = || std::time::Duration::try_from_secs_f64(value.as_f64()?).ok().map(|time| time.as_secs());
     whole.or_else(fraction).map(UnixTime::from_secs)
 }
 
 /// Whether `value` is, or lists, one of `allowed`.
-fn names_one_of(value: &Value, allowed: &[String]) -> bool {
+pub(super) fn names_one_of(value: &Value, allowed: &[String]) -> bool {
     let is_allowed = |value: &Value| value.as_str().is_some_and(|text| allowed.iter().any(|allowed| allowed == text));
     match value {
         Value::Array(values) => values.iter().any(is_allowed),

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use jsonwebtoken::{Algorithm, DecodingKey};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 
 /// A key and the algorithms that a rule lets it verify: one family, chosen by the configuration and never by a token.
 pub struct VerificationKey {
@@ -58,6 +59,9 @@ pub enum KeyError {
         /// What would fit.
         fitting: String,
     },
+    /// Algorithms of more than one family, or for a shared secret, in a rule with a key set.
+    #[error("must be of one family: RS256 to PS512, ES256 and ES384, or EdDSA")]
+    MixedAlgorithms,
     /// An empty list of algorithms.
     #[error("is empty; leave it out for the key's usual algorithm")]
     NoAlgorithm,
@@ -67,7 +71,10 @@ impl KeyError {
     /// Whether it is the list of algorithms that must change, and not the key.
     #[must_use]
     pub const fn is_about_algorithms(&self) -> bool {
-        matches!(self, Self::UnknownAlgorithm { .. } | Self::UnfitAlgorithm { .. } | Self::NoAlgorithm)
+        matches!(
+            self,
+            Self::UnknownAlgorithm { .. } | Self::UnfitAlgorithm { .. } | Self::MixedAlgorithms | Self::NoAlgorithm
+        )
     }
 }
 
@@ -136,6 +143,32 @@ impl VerificationKey {
         Self::new(key, Kind::Ed25519, algorithms)
     }
 
+    /// A key of a key set that may verify any of `algorithms`; `None` when it is none for that.
+    pub(super) fn from_jwk(jwk: &Jwk, algorithms: &[Algorithm]) -> Option<Self> {
+        let kind = match &jwk.algorithm {
+            AlgorithmParameters::RSA(_) => Kind::Rsa,
+            AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => Kind::P256,
+            AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P384 => Kind::P384,
+            AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => Kind::Ed25519,
+            // A shared secret in a set that everybody can read is none.
+            _ => return None,
+        };
+        let common = &jwk.common;
+        let is_for_verifying = common.public_key_use.as_ref().is_none_or(|purpose| *purpose == PublicKeyUse::Signature)
+            && common.key_operations.as_ref().is_none_or(|operations| operations.contains(&KeyOperations::Verify));
+        let own = common.key_algorithm.map(|algorithm| named(&algorithm.to_string()));
+        let admitted = algorithms.iter().copied();
+        let algorithms: Vec<_> = admitted
+            .filter(|algorithm| kind.algorithms().contains(algorithm) && own.is_none_or(|own| own == Some(*algorithm)))
+            .collect();
+        let key = DecodingKey::from_jwk(jwk).ok()?;
+        let is_long_enough = match key.kind() {
+            DecodingKeyKind::RsaModulusExponent { n, .. } => n.len() >= 256,
+            DecodingKeyKind::SecretOrDer(_) => true,
+        };
+        (is_for_verifying && is_long_enough && !algorithms.is_empty()).then_some(Self { key, algorithms })
+    }
+
     fn new(key: DecodingKey, kind: Kind, algorithms: Option<&[String]>) -> Result<Self, KeyError> {
         let fitting = kind.algorithms();
         let Some(names) = algorithms else { return Ok(Self { key, algorithms: vec![fitting[0]] }) };
@@ -185,6 +218,22 @@ impl Kind {
             Self::P384 => &[Algorithm::ES384],
             Self::Ed25519 => &[Algorithm::EdDSA],
         }
+    }
+}
+
+/// The algorithms of these names for the keys of a key set: all for one kind of key, and none for a shared secret.
+///
+/// # Errors
+/// When a name is unknown, or they are for different kinds of keys.
+pub fn set_algorithms(names: &[String]) -> Result<Vec<Algorithm>, KeyError> {
+    let known = names.iter().map(|name| named(name).ok_or_else(|| KeyError::UnknownAlgorithm { name: name.clone() }));
+    let algorithms = known.collect::<Result<Vec<_>, _>>()?;
+    let Some(first) = algorithms.first() else { return Err(KeyError::NoAlgorithm) };
+    let families: [&[Algorithm]; 3] =
+        [Kind::Rsa.algorithms(), &[Algorithm::ES256, Algorithm::ES384], Kind::Ed25519.algorithms()];
+    match families.into_iter().find(|family| family.contains(first)) {
+        Some(family) if algorithms.iter().all(|algorithm| family.contains(algorithm)) => Ok(algorithms),
+        _ => Err(KeyError::MixedAlgorithms),
     }
 }
 

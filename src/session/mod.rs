@@ -3,17 +3,31 @@
 //! Each [`Rule`] is one way: *from* where the credential comes, which *check* it must pass, and which *user* that
 //! yields. The kinds of check are a closed set, one file each. No check knows HTTP's server side or an app's policy.
 
-mod denial;
+mod backend;
+mod cache;
 mod document;
+mod error;
+mod http;
+mod introspect;
 mod jwt;
+mod key_set;
 mod keys;
+mod redis;
+mod unwrap;
 
-pub use denial::{CheckError, Denial, Step};
+pub use backend::{BackendError, BackendSettings};
 pub use document::{Document, Pointer};
-pub use jwt::{JwtCheck, JwtSettings};
-pub use keys::{KeyError, VerificationKey};
+pub use error::{CheckError, Denial, Fault, Step};
+pub use http::{HttpCheck, HttpSettings};
+pub use introspect::{ClientAuth, IntrospectCheck, IntrospectSettings};
+pub use jwt::{JwtCheck, JwtSettings, Keys};
+pub use key_set::{KeySet, KeySource};
+pub use keys::{KeyError, VerificationKey, set_algorithms};
+pub use redis::{Decode, KeyTemplate, RedisCheck, RedisServer, RedisSettings};
+pub use unwrap::Unwrap;
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::ticket::UnixTime;
 
@@ -36,16 +50,57 @@ impl Rule {
     /// Asks who presents `credential`.
     ///
     /// # Errors
-    /// [`CheckError::Denied`] when the answer is "no one".
-    #[expect(clippy::unused_async, reason = "the checks that ask a back end wait for it")]
-    pub async fn check(&self, credential: &PresentedCredential, now: UnixTime) -> Result<Session, CheckError> {
+    /// [`CheckError::Denied`] when the answer is "no one", [`CheckError::Fault`] when there is none.
+    pub async fn check(
+        &self,
+        credential: &PresentedCredential,
+        context: &CheckContext<'_>,
+    ) -> Result<Session, CheckError> {
         let session = match &self.check {
-            Check::Jwt(check) => check.check(credential, now)?,
+            Check::Jwt(check) => check.check(credential, context.now).await?,
+            Check::Redis(check, unwrap) => check.check(&unwrap.unwrap(credential.as_str())?, context).await?,
+            Check::Introspect(check) => check.check(credential, context).await?,
+            Check::Http(check) => check.check(&self.source, credential, context).await?,
         };
         if self.deny_users.contains(&session.subject) {
             return Err(Denial::DeniedSubject.into());
         }
         Ok(session)
+    }
+
+    /// The key set that must be kept fresh for this rule, if it has one.
+    #[must_use]
+    pub fn key_set(&self) -> Option<&Arc<KeySet>> {
+        match &self.check {
+            Check::Jwt(check) => check.key_set(),
+            Check::Redis(..) | Check::Introspect(_) | Check::Http(_) => None,
+        }
+    }
+
+    /// Asks the back end behind the rule whether it would answer; `None` when there is none to ask.
+    pub async fn probe(&self) -> Option<Result<String, Fault>> {
+        match &self.check {
+            Check::Jwt(check) => Some(check.key_set()?.probe().await),
+            Check::Redis(check, _) => Some(check.probe().await),
+            Check::Introspect(check) => Some(check.probe().await),
+            Check::Http(check) => Some(check.probe().await),
+        }
+    }
+}
+
+/// What a check may know of the request beside the credential.
+#[derive(Debug, Clone, Copy)]
+pub struct CheckContext<'a> {
+    /// The time of day.
+    pub now: UnixTime,
+    /// The request's id, which back ends are told.
+    pub request_id: &'a str,
+}
+
+impl CheckContext<'_> {
+    /// The context of a probe: no request, and a time that matters to nobody.
+    const fn probe() -> Self {
+        Self { now: UnixTime::from_secs(0), request_id: "probe" }
     }
 }
 
@@ -65,6 +120,12 @@ pub enum CredentialSource {
 pub enum Check {
     /// A JSON Web Token, verified here.
     Jwt(JwtCheck),
+    /// A session that the back end's framework keeps in Redis.
+    Redis(RedisCheck, Unwrap),
+    /// A token that its authorization server is asked about.
+    Introspect(IntrospectCheck),
+    /// Whatever the customer's own back end recognises.
+    Http(HttpCheck),
 }
 
 /// A credential as it came in: printable ASCII, of bounded length, and not yet believed.
@@ -102,7 +163,7 @@ impl fmt::Debug for PresentedCredential {
 }
 
 /// A login that a check has recognised.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Session {
     /// Whose it is, as the customer's back end knows the user.
     pub subject: String,

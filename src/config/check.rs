@@ -1,0 +1,368 @@
+//! The keys of a `[[session]]` table that say what a credential must pass: `check` and all that goes with it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::{Method, Url};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::secret::SecretSource;
+use super::section::{Section, duration, integer, list, one_of, parsed, shown, text};
+use crate::session::{
+    BackendSettings, Check, ClientAuth, Decode, HttpCheck, HttpSettings, IntrospectCheck, IntrospectSettings, JwtCheck,
+    JwtSettings, KeySet, KeySource, KeyTemplate, Keys, Pointer, RedisCheck, RedisServer, RedisSettings, Unwrap,
+    VerificationKey, set_algorithms,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// How long a back end over HTTP may take to answer, where nothing is said.
+const HTTP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The same for Redis, which is close by.
+const REDIS_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Reads `check` and the keys that belong to it.
+pub(super) fn check(section: &mut Section<'_>) -> Option<Check> {
+    #[derive(Clone, Copy)]
+    enum Kind {
+        Jwt,
+        Redis,
+        Introspect,
+        Http,
+    }
+    let kinds = [("http", Kind::Http), ("redis", Kind::Redis), ("jwt", Kind::Jwt), ("introspect", Kind::Introspect)];
+    let kind = section.required("check", "\"http\", \"redis\", \"jwt\" or \"introspect\"", one_of(kinds))?;
+    match kind {
+        Kind::Jwt => jwt(section).map(Check::Jwt),
+        Kind::Redis => redis(section),
+        Kind::Introspect => introspect(section).map(Check::Introspect),
+        Kind::Http => http(section).map(Check::Http),
+    }
+}
+
+fn http(section: &mut Section<'_>) -> Option<HttpCheck> {
+    let url = section.required("url", "the address to ask, such as \"http://backend:8000/me\"", url);
+    let methods = section.optional("method", one_of([("GET", false), ("POST", true)])).unwrap_or(false);
+    let backend = backend(section);
+    let settings = HttpSettings {
+        url: url?,
+        method: if methods { Method::POST } else { Method::GET },
+        user: section.required("user", "where the user's id is in the answer, such as \"/data/id\"", parsed)?,
+        expires: section.optional("expires", parsed),
+        require: section.optional("require", pointers).unwrap_or_default(),
+        deny: section.optional("deny", pointers).unwrap_or_default(),
+        cache: cache(section),
+    };
+    HttpCheck::new(settings, backend).map_err(|error| section.reject("ca_file", error.to_string())).ok()
+}
+
+fn introspect(section: &mut Section<'_>) -> Option<IntrospectCheck> {
+    let url = section.required("url", "the introspection endpoint", url);
+    let client_id = section.required("client_id", "our client's id at the authorization server", not_empty);
+    let client_secret = section.required("client_secret", "where our client's secret is", reference);
+    let auths = [("client_secret_basic", ClientAuth::Basic), ("client_secret_post", ClientAuth::Post)];
+    let client_auth = section.optional("client_auth", one_of(auths)).unwrap_or(ClientAuth::Basic);
+    let backend = backend(section);
+    let settings = IntrospectSettings {
+        client_auth,
+        issuer: section.optional("issuer", not_empty),
+        audience: section.optional("audience", list(not_empty)).unwrap_or_default(),
+        authorized_parties: section.optional("authorized_parties", list(not_empty)).unwrap_or_default(),
+        user: section.optional("user", parsed).unwrap_or_else(|| Pointer::to("sub")),
+        require: section.optional("require", pointers).unwrap_or_default(),
+        cache: cache(section),
+        url: url?,
+        client_id: client_id?,
+        client_secret: client_secret?,
+    };
+    IntrospectCheck::new(settings, backend).map_err(|error| section.reject("ca_file", error.to_string())).ok()
+}
+
+fn redis(section: &mut Section<'_>) -> Option<Check> {
+    let unwrap = unwrap(section);
+    let key = section.required("key", "the session's key, such as \"sess:{id}\"", template("{id}"));
+    let user = section.optional("user", parsed);
+    let decode = decode(section, user);
+    let settings = RedisSettings {
+        field: section.optional("field", not_empty),
+        min_ttl: section.optional("min_ttl", duration(Duration::ZERO..=DAY)).unwrap_or_default(),
+        deny_if_exists: section.optional("deny_if_exists", template("{user}")),
+        require: section.optional("require", pointers).unwrap_or_default(),
+        key: key?,
+        decode: decode?,
+    };
+    if !settings.require.is_empty() && !matches!(settings.decode, Decode::Json(_)) {
+        section.reject("require", "looks into JSON; set decode = \"json\", or leave it out");
+    }
+    let server = redis_server(section)?;
+    let check = RedisCheck::new(settings, server);
+    Some(Check::Redis(check.map_err(|error| section.reject("url", error.to_string())).ok()?, unwrap?))
+}
+
+/// What a value is: JSON where `user` points into it, text where it does not, unless it is said.
+fn decode(section: &mut Section<'_>, user: Option<Pointer>) -> Option<Decode> {
+    let decoders = [("string", "string"), ("json", "json"), ("java-string", "java-string")];
+    let said = section.optional("decode", one_of(decoders));
+    match (said, user) {
+        (None | Some("json"), Some(user)) => Some(Decode::Json(user)),
+        (None | Some("string"), None) => Some(Decode::Text),
+        (Some("java-string"), None) => Some(Decode::JavaString),
+        (Some("json"), None) => {
+            section.reject("user", "is missing; give a pointer to the user in the JSON, such as \"/userId\"");
+            None
+        }
+        (Some(_), Some(_)) => {
+            section.reject("user", "points into JSON; the whole value is the user of this decode, so leave it out");
+            None
+        }
+        (Some(_), None) => None,
+    }
+}
+
+fn unwrap(section: &mut Section<'_>) -> Option<Unwrap> {
+    let kinds = [("none", "none"), ("express", "express"), ("base64", "base64")];
+    let kind = section.optional("unwrap", one_of(kinds)).unwrap_or("none");
+    let secrets = section.optional("secrets", list(reference));
+    match (kind, secrets) {
+        ("express", Some(secrets)) if secrets.is_empty() => {
+            section.reject(
+                "secrets",
+                "is empty; give the secret of express-session, the old one behind it while it is rotated",
+            );
+            None
+        }
+        ("express", Some(secrets)) => Some(Unwrap::Express(secrets)),
+        ("express", None) => {
+            section.reject("secrets", "is missing; give the secret of express-session, as in [\"env:SESSION_SECRET\"]");
+            None
+        }
+        (_, Some(_)) => {
+            section.reject("secrets", "belongs to unwrap = \"express\"");
+            None
+        }
+        ("base64", None) => Some(Unwrap::Base64),
+        (_, None) => Some(Unwrap::None),
+    }
+}
+
+fn redis_server(section: &mut Section<'_>) -> Option<RedisServer> {
+    let url = section.required("url", "\"redis://host:6379/0\", or \"rediss://…\" for TLS", |value| {
+        let text = text(value)?;
+        let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "redis" | "rediss") && url.has_host());
+        let Some(url) = url else { return Err("is not of the form \"redis://user@host:6379/0\"".to_owned()) };
+        if url.password().is_some() {
+            return Err("holds a password; put a reference to it under `password`".to_owned());
+        }
+        Ok(text)
+    });
+    Some(RedisServer {
+        password: section.optional("password", reference),
+        ca: section.optional("ca_file", file),
+        timeout: section.optional("timeout", duration(SECOND / 100..=SECOND * 10)).unwrap_or(REDIS_TIMEOUT),
+        max_in_flight: max_in_flight(section),
+        url: url?,
+    })
+}
+
+fn jwt(section: &mut Section<'_>) -> Option<JwtCheck> {
+    let algorithms = section.optional("algs", list(text));
+    let issuer = section.optional("issuer", not_empty);
+    let audience = section.optional("audience", list(not_empty)).unwrap_or_default();
+    let authorized_parties = section.optional("authorized_parties", list(not_empty)).unwrap_or_default();
+    let secret = section.optional("secret", reference);
+    let public_key = section.optional("public_key", reference);
+    let jwks = section.optional("jwks", key_source);
+    let encodings = [("text", Encoding::Text), ("base64", Encoding::Base64), ("hex", Encoding::Hex)];
+    let encoding = section.optional("secret_encoding", one_of(encodings));
+    let discovery = issuer.clone().map(KeySource::Issuer);
+    let keys = match (secret, public_key, jwks, discovery) {
+        (Some(secret), None, None, _) => shared_secret(section, &secret, encoding, algorithms.as_deref()),
+        (None, Some(pem), None, _) => {
+            one_key(section, "public_key", VerificationKey::from_pem(pem.as_bytes(), algorithms.as_deref()))
+        }
+        (None, None, Some(source), _) | (None, None, None, Some(source)) => {
+            if audience.is_empty() && authorized_parties.is_empty() {
+                let message = "is missing; without audience or authorized_parties, tokens that the issuer gave to other \
+                               clients would be accepted";
+                section.reject("audience", message);
+            }
+            key_set(section, source, algorithms)
+        }
+        (None, None, None, None) => {
+            section.reject(
+                "secret",
+                "is missing; give one of secret, public_key, jwks, or an issuer to discover its keys",
+            );
+            None
+        }
+        _ => {
+            section.reject("secret", "is one of several; a rule has one of secret, public_key and jwks");
+            None
+        }
+    };
+    let settings = JwtSettings {
+        issuer,
+        audience,
+        authorized_parties,
+        leeway: section
+            .optional("leeway", duration(Duration::ZERO..=SECOND * 300))
+            .map_or(30, |leeway| leeway.as_secs()),
+        max_lifetime: section.optional("max_lifetime", duration(SECOND..=DAY * 3650)).unwrap_or(DAY * 400).as_secs(),
+        user: section.optional("user", parsed).unwrap_or_else(|| Pointer::to("sub")),
+        require: section.optional("require", pointers).unwrap_or_default(),
+        keys: keys?,
+    };
+    Some(JwtCheck::new(settings))
+}
+
+fn shared_secret(
+    section: &Section<'_>,
+    secret: &str,
+    encoding: Option<Encoding>,
+    algorithms: Option<&[String]>,
+) -> Option<Keys> {
+    let Some(bytes) = encoding.unwrap_or(Encoding::Text).decode(secret) else {
+        section.reject("secret", "is not of its secret_encoding");
+        return None;
+    };
+    one_key(section, "secret", VerificationKey::from_secret(&bytes, algorithms))
+}
+
+fn one_key(
+    section: &Section<'_>,
+    key: &str,
+    result: Result<VerificationKey, crate::session::KeyError>,
+) -> Option<Keys> {
+    match result {
+        Ok(key) => Some(Keys::One(key)),
+        Err(error) => {
+            section.reject(if error.is_about_algorithms() { "algs" } else { key }, error.to_string());
+            None
+        }
+    }
+}
+
+fn key_set(section: &mut Section<'_>, source: KeySource, algorithms: Option<Vec<String>>) -> Option<Keys> {
+    let names = algorithms.unwrap_or_else(|| vec!["RS256".to_owned()]);
+    let algorithms = set_algorithms(&names).map_err(|error| section.reject("algs", error.to_string()));
+    let set = KeySet::new(source, algorithms.ok()?, backend(section));
+    set.map(|set| Keys::Set(Arc::new(set))).map_err(|error| section.reject("ca_file", error.to_string())).ok()
+}
+
+/// How a back end over HTTP is reached.
+fn backend(section: &mut Section<'_>) -> BackendSettings {
+    BackendSettings {
+        timeout: section.optional("timeout", duration(SECOND / 100..=SECOND * 30)).unwrap_or(HTTP_TIMEOUT),
+        max_in_flight: max_in_flight(section),
+        ca: section.optional("ca_file", file),
+        resolve: section.optional("resolve", resolve).unwrap_or_default(),
+    }
+}
+
+fn max_in_flight(section: &mut Section<'_>) -> usize {
+    let bound = section.optional("max_in_flight", integer(1..=10_000)).unwrap_or(256);
+    usize::try_from(bound).unwrap_or(usize::MAX)
+}
+
+/// Seconds for which a recognised session is remembered. A logout takes effect after that, so it is short.
+fn cache(section: &mut Section<'_>) -> Option<Duration> {
+    section.optional("cache", duration(Duration::ZERO..=SECOND * 30)).filter(|lifetime| !lifetime.is_zero())
+}
+
+/// How a shared secret is written.
+#[derive(Debug, Clone, Copy)]
+enum Encoding {
+    Text,
+    Base64,
+    Hex,
+}
+
+impl Encoding {
+    fn decode(self, text: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let bytes = match self {
+            Self::Text => Some(text.as_bytes().to_vec()),
+            Self::Base64 => STANDARD.decode(text).ok(),
+            Self::Hex => hex::decode(text).ok(),
+        };
+        bytes.map(Zeroizing::new)
+    }
+}
+
+/// What a reference to a secret leads to.
+fn reference(value: Value) -> Result<Zeroizing<String>, String> {
+    let source: SecretSource = text(value)?.parse().map_err(|error: super::SecretError| error.to_string())?;
+    source.read().map_err(|error| error.to_string())
+}
+
+fn not_empty(value: Value) -> Result<String, String> {
+    text(value).and_then(|text| if text.is_empty() { Err("is empty".to_owned()) } else { Ok(text) })
+}
+
+/// A URL that may be shown: without a user and a password.
+fn url(value: Value) -> Result<Url, String> {
+    let text = text(value)?;
+    let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    match url {
+        Some(url) if url.username().is_empty() && url.password().is_none() => Ok(url),
+        Some(_) => Err("holds a user or a password, which would be logged".to_owned()),
+        None => Err(format!("is \"{text}\"; expected \"http://…\" or \"https://…\"")),
+    }
+}
+
+fn key_source(value: Value) -> Result<KeySource, String> {
+    match value.as_str().and_then(|text| text.strip_prefix("file:")) {
+        Some(path) => Ok(KeySource::File(PathBuf::from(path))),
+        None => url(value).map(KeySource::Url),
+    }
+}
+
+fn template(variable: &'static str) -> impl FnOnce(Value) -> Result<KeyTemplate, String> {
+    move |value| {
+        let template = text(value)?;
+        KeyTemplate::parse(&template, variable).ok_or_else(|| {
+            format!("is \"{template}\"; expected a literal beginning and {variable} once, as in \"family:{variable}\"")
+        })
+    }
+}
+
+/// The content of a file that is not secret.
+fn file(value: Value) -> Result<Vec<u8>, String> {
+    let path = text(value)?;
+    std::fs::read(&path).map_err(|error| format!("cannot read {path}: {error}"))
+}
+
+/// `{ "host" = "address:port", … }`
+fn resolve(value: Value) -> Result<Vec<(String, SocketAddr)>, String> {
+    match value {
+        Value::Object(table) => {
+            let pair = |(host, address): (String, Value)| parsed(address).map(|address| (host, address));
+            table.into_iter().map(pair).collect()
+        }
+        other => {
+            Err(format!("is {}; expected a table such as {{ \"idp.example.com\" = \"10.0.0.5:443\" }}", shown(&other)))
+        }
+    }
+}
+
+/// `{ "/pointer" = value, … }`
+fn pointers(value: Value) -> Result<Vec<(Pointer, Value)>, String> {
+    match value {
+        Value::Object(table) => table
+            .into_iter()
+            .map(|(pointer, wanted)| match pointer.parse() {
+                Ok(parsed) => Ok((parsed, wanted)),
+                Err(error) => Err(format!("has the key \"{pointer}\"; {error}")),
+            })
+            .collect(),
+        other => {
+            Err(format!("is {}; expected a table of pointers and values, such as {{ \"/code\" = 200 }}", shown(&other)))
+        }
+    }
+}

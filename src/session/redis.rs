@@ -1,0 +1,305 @@
+//! The `redis` check: reads the session where the back end's framework put it.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{AsyncCommands, Client, IntoConnectionInfo, RedisError, TlsCertificates};
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use zeroize::Zeroizing;
+
+use super::{CheckContext, CheckError, Denial, Document, Fault, Pointer, Session};
+
+/// Which Redis, and how it is reached.
+pub struct RedisServer {
+    /// `redis://` or `rediss://`, with the user and the database but without a password.
+    pub url: String,
+    /// The password.
+    pub password: Option<Zeroizing<String>>,
+    /// PEM certificates of a private authority, trusted instead of the system's.
+    pub ca: Option<Vec<u8>>,
+    /// How long a whole check may take.
+    pub timeout: Duration,
+    /// How many checks may be under way at once.
+    pub max_in_flight: usize,
+}
+
+/// Where a session is in Redis, and how to read it.
+#[derive(Debug)]
+pub struct RedisSettings {
+    /// The session's key, around its id.
+    pub key: KeyTemplate,
+    /// The field of a hash; `None` when the key holds a string.
+    pub field: Option<String>,
+    /// What the value is.
+    pub decode: Decode,
+    /// A session with less than this left is refused.
+    pub min_ttl: Duration,
+    /// A key whose existence denies the session, around the subject.
+    pub deny_if_exists: Option<KeyTemplate>,
+    /// Members of a JSON value that must have these values.
+    pub require: Vec<(Pointer, Value)>,
+}
+
+/// What a session's value is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decode {
+    /// The subject itself.
+    Text,
+    /// A JSON object with the subject there.
+    Json(Pointer),
+    /// A string in Java's serialization, the subject itself.
+    JavaString,
+}
+
+/// A key with a variable part; it begins with a literal, so that it cannot reach another family's keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyTemplate {
+    before: String,
+    after: String,
+}
+
+impl KeyTemplate {
+    /// A template in which `variable` (such as `{id}`) stands once, behind a literal.
+    #[must_use]
+    pub fn parse(template: &str, variable: &str) -> Option<Self> {
+        let (before, after) = template.split_once(variable)?;
+        let one_variable = !before.is_empty() && !before.contains(['{', '}']) && !after.contains(['{', '}']);
+        one_variable.then(|| Self { before: before.to_owned(), after: after.to_owned() })
+    }
+
+    fn with(&self, value: &str) -> String {
+        format!("{}{value}{}", self.before, self.after)
+    }
+}
+
+/// Reads sessions from one Redis.
+pub struct RedisCheck {
+    settings: RedisSettings,
+    client: Client,
+    timeout: Duration,
+    slots: Semaphore,
+    connection: Mutex<Connection>,
+}
+
+/// The connection in use. It is made at the first check, inside the runtime that serves requests.
+#[derive(Default)]
+struct Connection {
+    manager: Option<ConnectionManager>,
+    made_at: Option<Instant>,
+}
+
+impl RedisCheck {
+    /// How soon after a connection was made it may be given up for another.
+    const RENEWAL: Duration = Duration::from_millis(500);
+
+    /// A check by these settings, of sessions in that server.
+    ///
+    /// # Errors
+    /// When the URL or the certificates cannot be used.
+    pub fn new(settings: RedisSettings, server: RedisServer) -> Result<Self, RedisError> {
+        let info = server.url.as_str().into_connection_info()?;
+        // Announcing the library takes a right that reading sessions does not.
+        let mut redis = info.redis_settings().clone().set_skip_set_lib_name();
+        if let Some(password) = &server.password {
+            redis = redis.set_password(password.as_str());
+        }
+        let info = info.set_redis_settings(redis);
+        let client = match server.ca {
+            Some(ca) => Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: Some(ca) })?,
+            None => Client::open(info)?,
+        };
+        Ok(Self {
+            settings,
+            client,
+            timeout: server.timeout,
+            slots: Semaphore::new(server.max_in_flight),
+            connection: Mutex::default(),
+        })
+    }
+
+    /// Reads the session `id`.
+    ///
+    /// # Errors
+    /// Denied when it is not there or not what it should be; a fault when Redis does not answer.
+    pub async fn check(&self, id: &str, context: &CheckContext<'_>) -> Result<Session, CheckError> {
+        if !is_session_id(id) {
+            return Err(Denial::SessionId.into());
+        }
+        let _slot = self.slots.try_acquire().map_err(|_| Fault::Busy)?;
+        self.in_time(self.read(id, context)).await
+    }
+
+    /// Whether Redis answers, and lets us read sessions.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn probe(&self) -> Result<String, Fault> {
+        // An id that no framework makes, so that nobody's session is read.
+        match self.in_time(self.read("usersig-probe-000", &CheckContext::probe())).await {
+            Err(CheckError::Fault(fault)) => Err(fault),
+            Ok(_) | Err(CheckError::Denied(_)) => Ok("answers, and lets us read sessions".to_owned()),
+        }
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, CheckError>>) -> Result<T, CheckError> {
+        let result = timeout(self.timeout, work).await.unwrap_or(Err(Fault::Timeout(self.timeout).into()));
+        if matches!(result, Err(CheckError::Fault(_))) {
+            self.give_up_connection();
+        }
+        result
+    }
+
+    async fn read(&self, id: &str, context: &CheckContext<'_>) -> Result<Session, CheckError> {
+        let key = self.settings.key.with(id);
+        let mut connection = self.connection()?;
+        // Both go out at once, on the one connection.
+        let mut other = connection.clone();
+        let value = async {
+            match &self.settings.field {
+                Some(field) => connection.hget::<_, _, Option<Vec<u8>>>(&key, field).await,
+                None => connection.get(&key).await,
+            }
+        };
+        let (value, ttl) = tokio::join!(value, other.pttl::<_, i64>(&key));
+        let value = value.map_err(|error| refusal_or_fault(&error))?.ok_or(Denial::UnknownSession)?;
+        let left = match ttl.map_err(|error| refusal_or_fault(&error))? {
+            -1 => None,
+            left => Some(Duration::from_millis(u64::try_from(left).map_err(|_| Denial::UnknownSession)?)),
+        };
+        if left.is_some_and(|left| left < self.settings.min_ttl) {
+            return Err(Denial::AboutToExpire.into());
+        }
+        let (subject, document) = self.settings.decode(&value)?;
+        if let Some(template) = &self.settings.deny_if_exists
+            && other.exists(template.with(&subject)).await.map_err(|error| refusal_or_fault(&error))?
+        {
+            return Err(Denial::Disabled.into());
+        }
+        Ok(Session { subject, ends_at: left.map(|left| context.now.plus(left.as_secs())), document })
+    }
+
+    fn connection(&self) -> Result<ConnectionManager, Fault> {
+        let mut connection = self.connection.lock().map_err(|_| Fault::Redis("a check panicked".to_owned()))?;
+        if let Some(manager) = &connection.manager {
+            return Ok(manager.clone());
+        }
+        // Retrying is the caller's choice: within the deadline there is time for one try.
+        let config = ConnectionManagerConfig::new()
+            .set_number_of_retries(0)
+            .set_connection_timeout(Some(self.timeout))
+            .set_response_timeout(Some(self.timeout));
+        let manager = ConnectionManager::new_lazy_with_config(self.client.clone(), config)
+            .map_err(|error| redis_fault(&error))?;
+        *connection = Connection { manager: Some(manager.clone()), made_at: Some(Instant::now()) };
+        Ok(manager)
+    }
+
+    /// Lets the next check make a new connection: the manager notices a closed one, but not one that has gone silent.
+    fn give_up_connection(&self) {
+        if let Ok(mut connection) = self.connection.lock()
+            && connection.made_at.is_none_or(|made_at| made_at.elapsed() >= Self::RENEWAL)
+        {
+            *connection = Connection::default();
+        }
+    }
+}
+
+impl RedisSettings {
+    /// A value → the subject, and what else it holds.
+    fn decode(&self, value: &[u8]) -> Result<(String, Document), Denial> {
+        let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
+            Ok("") => Err(Denial::NoUser),
+            Ok(text) => Ok((text.to_owned(), Document::default())),
+            Err(_) => Err(Denial::WrongValue),
+        };
+        match &self.decode {
+            Decode::Text => text(value),
+            Decode::JavaString => text(java_string(value).ok_or(Denial::WrongValue)?),
+            Decode::Json(user) => {
+                let document = Document::parse(value).map_err(|_| Denial::WrongValue)?;
+                if !document.meets(&self.require) {
+                    return Err(Denial::Requirement);
+                }
+                Ok((document.subject(user)?, document))
+            }
+        }
+    }
+}
+
+/// The bytes of a `java.lang.String` as `ObjectOutputStream` writes it: `STREAM_MAGIC`, version 5, `TC_STRING`, length.
+/// Anything else is never deserialized.
+fn java_string(value: &[u8]) -> Option<&[u8]> {
+    let (length, text) = value.strip_prefix(&[0xac, 0xed, 0x00, 0x05, 0x74])?.split_first_chunk()?;
+    (usize::from(u16::from_be_bytes(*length)) == text.len()).then_some(text)
+}
+
+/// Whether `id` is what frameworks make: long enough not to be guessed, and unable to name another key.
+fn is_session_id(id: &str) -> bool {
+    (16..=512).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.~-".contains(&byte))
+}
+
+/// A key that holds another type is no session; every other error leaves the question open.
+fn refusal_or_fault(error: &RedisError) -> CheckError {
+    if error.code() == Some("WRONGTYPE") { Denial::WrongValue.into() } else { redis_fault(error).into() }
+}
+
+/// The kind of an error and Redis' own code for it; its text may quote a command.
+fn redis_fault(error: &RedisError) -> Fault {
+    Fault::Redis(match error.code() {
+        Some(code) => format!("{} ({code})", error.category()),
+        None => error.category().to_owned(),
+    })
+}
+
+impl std::fmt::Debug for RedisCheck {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RedisCheck({:?})", self.settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn java_strings_are_read_and_nothing_else_of_java_is() {
+        assert_eq!(java_string(b"\xac\xed\x00\x05t\x00\x05alice"), Some(&b"alice"[..]));
+        for bytes in [
+            &b"\xac\xed\x00\x05t\x00\x06alice"[..],
+            b"\xac\xed\x00\x05t\x00\x04alice",
+            b"\xac\xed\x00\x05sr\x00",
+            b"alice",
+            b"",
+        ] {
+            assert_eq!(java_string(bytes), None, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn ids_cannot_name_another_key() {
+        assert!(is_session_id("QF_mCy0GRGGfvzSY4qP_rV1Y7b4nLRzU"));
+        for id in [
+            "short",
+            "../../../../../../etc",
+            "****************",
+            "expires:QF_mCy0GRGGfvzSY4q",
+            "a b c d e f g h i j",
+            "",
+        ] {
+            assert!(!is_session_id(id), "{id}");
+        }
+        assert!(!is_session_id(&"a".repeat(513)));
+    }
+
+    #[test]
+    fn templates_have_a_literal_and_one_variable() {
+        let key = KeyTemplate::parse("sess:{id}", "{id}").expect("a template");
+        assert_eq!(key.with("x"), "sess:x");
+        for template in ["{id}", "sess:", "sess:{user}", "a{id}b{id}", "{x}{id}"] {
+            assert_eq!(KeyTemplate::parse(template, "{id}"), None, "{template}");
+        }
+    }
+}
