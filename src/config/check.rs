@@ -15,7 +15,7 @@ use super::secret::SecretSource;
 use super::section::{Section, duration, integer, list, one_of, parsed, shown, text};
 use crate::session::{
     BackendSettings, Check, ClientAuth, Decode, HttpCheck, HttpSettings, IntrospectCheck, IntrospectSettings, JwtCheck,
-    JwtSettings, KeySet, KeySource, KeyTemplate, Keys, Pointer, RedisCheck, RedisServer, RedisSettings, Unwrap,
+    JwtSettings, KeySet, KeySource, KeyTemplate, Keys, Pointer, RedisAddress, RedisCheck, RedisSettings, Unwrap,
     VerificationKey, set_algorithms,
 };
 
@@ -101,8 +101,8 @@ fn redis(section: &mut Section<'_>) -> Option<Check> {
     if !settings.require.is_empty() && !matches!(settings.decode, Decode::Json(_)) {
         section.reject("require", "looks into JSON; set decode = \"json\", or leave it out");
     }
-    let server = redis_server(section)?;
-    let check = RedisCheck::new(settings, server);
+    let max_in_flight = max_in_flight(section);
+    let check = RedisCheck::new(settings, redis_address(section)?, max_in_flight);
     Some(Check::Redis(check.map_err(|error| section.reject("url", error.to_string())).ok()?, unwrap?))
 }
 
@@ -152,7 +152,8 @@ fn unwrap(section: &mut Section<'_>) -> Option<Unwrap> {
     }
 }
 
-fn redis_server(section: &mut Section<'_>) -> Option<RedisServer> {
+/// The keys that say which Redis.
+pub(super) fn redis_address(section: &mut Section<'_>) -> Option<RedisAddress> {
     let url = section.required("url", "\"redis://host:6379/0\", or \"rediss://…\" for TLS", |value| {
         let text = text(value)?;
         let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "redis" | "rediss") && url.has_host());
@@ -162,11 +163,10 @@ fn redis_server(section: &mut Section<'_>) -> Option<RedisServer> {
         }
         Ok(text)
     });
-    Some(RedisServer {
+    Some(RedisAddress {
         password: section.optional("password", reference),
         ca: section.optional("ca_file", file),
         timeout: section.optional("timeout", duration(SECOND / 100..=SECOND * 10)).unwrap_or(REDIS_TIMEOUT),
-        max_in_flight: max_in_flight(section),
         url: url?,
     })
 }

@@ -13,6 +13,7 @@ mod jwt;
 mod key_set;
 mod keys;
 mod redis;
+mod redis_server;
 mod unwrap;
 
 pub use backend::{BackendError, BackendSettings};
@@ -23,7 +24,8 @@ pub use introspect::{ClientAuth, IntrospectCheck, IntrospectSettings};
 pub use jwt::{JwtCheck, JwtSettings, Keys};
 pub use key_set::{KeySet, KeySource};
 pub use keys::{KeyError, VerificationKey, set_algorithms};
-pub use redis::{Decode, KeyTemplate, RedisCheck, RedisServer, RedisSettings};
+pub use redis::{Decode, KeyTemplate, RedisCheck, RedisSettings};
+pub use redis_server::{RedisAddress, RedisServer};
 pub use unwrap::Unwrap;
 
 use std::fmt;

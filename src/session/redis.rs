@@ -1,30 +1,14 @@
 //! The `redis` check: reads the session where the back end's framework put it.
 
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{AsyncCommands, Client, IntoConnectionInfo, RedisError, TlsCertificates};
+use redis::aio::ConnectionManager;
+use redis::{AsyncCommands, RedisError};
 use serde_json::Value;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
-use zeroize::Zeroizing;
 
+use super::redis_server::{RedisAddress, RedisServer};
 use super::{CheckContext, CheckError, Denial, Document, Fault, Pointer, Session};
-
-/// Which Redis, and how it is reached.
-pub struct RedisServer {
-    /// `redis://` or `rediss://`, with the user and the database but without a password.
-    pub url: String,
-    /// The password.
-    pub password: Option<Zeroizing<String>>,
-    /// PEM certificates of a private authority, trusted instead of the system's.
-    pub ca: Option<Vec<u8>>,
-    /// How long a whole check may take.
-    pub timeout: Duration,
-    /// How many checks may be under way at once.
-    pub max_in_flight: usize,
-}
 
 /// Where a session is in Redis, and how to read it.
 #[derive(Debug)]
@@ -78,46 +62,17 @@ impl KeyTemplate {
 /// Reads sessions from one Redis.
 pub struct RedisCheck {
     settings: RedisSettings,
-    client: Client,
-    timeout: Duration,
+    server: RedisServer,
     slots: Semaphore,
-    connection: Mutex<Connection>,
-}
-
-/// The connection in use. It is made at the first check, inside the runtime that serves requests.
-#[derive(Default)]
-struct Connection {
-    manager: Option<ConnectionManager>,
-    made_at: Option<Instant>,
 }
 
 impl RedisCheck {
-    /// How soon after a connection was made it may be given up for another.
-    const RENEWAL: Duration = Duration::from_millis(500);
-
-    /// A check by these settings, of sessions in that server.
+    /// A check by these settings of sessions in that server, at most `max_in_flight` at once.
     ///
     /// # Errors
     /// When the URL or the certificates cannot be used.
-    pub fn new(settings: RedisSettings, server: RedisServer) -> Result<Self, RedisError> {
-        let info = server.url.as_str().into_connection_info()?;
-        // Announcing the library takes a right that reading sessions does not.
-        let mut redis = info.redis_settings().clone().set_skip_set_lib_name();
-        if let Some(password) = &server.password {
-            redis = redis.set_password(password.as_str());
-        }
-        let info = info.set_redis_settings(redis);
-        let client = match server.ca {
-            Some(ca) => Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: Some(ca) })?,
-            None => Client::open(info)?,
-        };
-        Ok(Self {
-            settings,
-            client,
-            timeout: server.timeout,
-            slots: Semaphore::new(server.max_in_flight),
-            connection: Mutex::default(),
-        })
+    pub fn new(settings: RedisSettings, address: RedisAddress, max_in_flight: usize) -> Result<Self, RedisError> {
+        Ok(Self { settings, server: RedisServer::new(address)?, slots: Semaphore::new(max_in_flight) })
     }
 
     /// Reads the session `id`.
@@ -129,7 +84,7 @@ impl RedisCheck {
             return Err(Denial::SessionId.into());
         }
         let _slot = self.slots.try_acquire().map_err(|_| Fault::Busy)?;
-        self.in_time(self.read(id, context)).await
+        self.read_in_time(id, context).await
     }
 
     /// Whether Redis answers, and lets us read sessions.
@@ -138,23 +93,24 @@ impl RedisCheck {
     /// When it does not.
     pub async fn probe(&self) -> Result<String, Fault> {
         // An id that no framework makes, so that nobody's session is read.
-        match self.in_time(self.read("usersig-probe-000", &CheckContext::probe())).await {
+        match self.read_in_time("usersig-probe-000", &CheckContext::probe()).await {
             Err(CheckError::Fault(fault)) => Err(fault),
             Ok(_) | Err(CheckError::Denied(_)) => Ok("answers, and lets us read sessions".to_owned()),
         }
     }
 
-    async fn in_time<T>(&self, work: impl Future<Output = Result<T, CheckError>>) -> Result<T, CheckError> {
-        let result = timeout(self.timeout, work).await.unwrap_or(Err(Fault::Timeout(self.timeout).into()));
-        if matches!(result, Err(CheckError::Fault(_))) {
-            self.give_up_connection();
-        }
-        result
+    async fn read_in_time(&self, id: &str, context: &CheckContext<'_>) -> Result<Session, CheckError> {
+        let is_fault = |error: &CheckError| matches!(error, CheckError::Fault(_));
+        self.server.run(is_fault, async |connection| self.read(connection, id, context).await).await
     }
 
-    async fn read(&self, id: &str, context: &CheckContext<'_>) -> Result<Session, CheckError> {
+    async fn read(
+        &self,
+        mut connection: ConnectionManager,
+        id: &str,
+        context: &CheckContext<'_>,
+    ) -> Result<Session, CheckError> {
         let key = self.settings.key.with(id);
-        let mut connection = self.connection()?;
         // Both go out at once, on the one connection.
         let mut other = connection.clone();
         let value = async {
@@ -164,8 +120,8 @@ impl RedisCheck {
             }
         };
         let (value, ttl) = tokio::join!(value, other.pttl::<_, i64>(&key));
-        let value = value.map_err(|error| refusal_or_fault(&error))?.ok_or(Denial::UnknownSession)?;
-        let left = match ttl.map_err(|error| refusal_or_fault(&error))? {
+        let value = value.map_err(refusal_or_fault)?.ok_or(Denial::UnknownSession)?;
+        let left = match ttl.map_err(refusal_or_fault)? {
             -1 => None,
             left => Some(Duration::from_millis(u64::try_from(left).map_err(|_| Denial::UnknownSession)?)),
         };
@@ -174,36 +130,11 @@ impl RedisCheck {
         }
         let (subject, document) = self.settings.decode(&value)?;
         if let Some(template) = &self.settings.deny_if_exists
-            && other.exists(template.with(&subject)).await.map_err(|error| refusal_or_fault(&error))?
+            && other.exists(template.with(&subject)).await.map_err(refusal_or_fault)?
         {
             return Err(Denial::Disabled.into());
         }
         Ok(Session { subject, ends_at: left.map(|left| context.now.plus(left.as_secs())), document })
-    }
-
-    fn connection(&self) -> Result<ConnectionManager, Fault> {
-        let mut connection = self.connection.lock().map_err(|_| Fault::Redis("a check panicked".to_owned()))?;
-        if let Some(manager) = &connection.manager {
-            return Ok(manager.clone());
-        }
-        // Retrying is the caller's choice: within the deadline there is time for one try.
-        let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(0)
-            .set_connection_timeout(Some(self.timeout))
-            .set_response_timeout(Some(self.timeout));
-        let manager = ConnectionManager::new_lazy_with_config(self.client.clone(), config)
-            .map_err(|error| redis_fault(&error))?;
-        *connection = Connection { manager: Some(manager.clone()), made_at: Some(Instant::now()) };
-        Ok(manager)
-    }
-
-    /// Lets the next check make a new connection: the manager notices a closed one, but not one that has gone silent.
-    fn give_up_connection(&self) {
-        if let Ok(mut connection) = self.connection.lock()
-            && connection.made_at.is_none_or(|made_at| made_at.elapsed() >= Self::RENEWAL)
-        {
-            *connection = Connection::default();
-        }
     }
 }
 
@@ -242,16 +173,8 @@ fn is_session_id(id: &str) -> bool {
 }
 
 /// A key that holds another type is no session; every other error leaves the question open.
-fn refusal_or_fault(error: &RedisError) -> CheckError {
-    if error.code() == Some("WRONGTYPE") { Denial::WrongValue.into() } else { redis_fault(error).into() }
-}
-
-/// The kind of an error and Redis' own code for it; its text may quote a command.
-fn redis_fault(error: &RedisError) -> Fault {
-    Fault::Redis(match error.code() {
-        Some(code) => format!("{} ({code})", error.category()),
-        None => error.category().to_owned(),
-    })
+fn refusal_or_fault(error: RedisError) -> CheckError {
+    if error.code() == Some("WRONGTYPE") { Denial::WrongValue.into() } else { Fault::from(error).into() }
 }
 
 impl std::fmt::Debug for RedisCheck {

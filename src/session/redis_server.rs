@@ -1,0 +1,112 @@
+//! One Redis server: a connection that comes back by itself, and a deadline on every use of it.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, IntoConnectionInfo, RedisError, TlsCertificates};
+use tokio::time::timeout;
+use zeroize::Zeroizing;
+
+use super::Fault;
+
+/// Which Redis, and how it is reached.
+pub struct RedisAddress {
+    /// `redis://` or `rediss://`, with the user and the database but without a password.
+    pub url: String,
+    /// The password.
+    pub password: Option<Zeroizing<String>>,
+    /// PEM certificates of a private authority, trusted instead of the system's.
+    pub ca: Option<Vec<u8>>,
+    /// How long one use may take.
+    pub timeout: Duration,
+}
+
+/// A Redis server that is in use.
+pub struct RedisServer {
+    client: Client,
+    timeout: Duration,
+    connection: Mutex<Connection>,
+}
+
+/// The connection. It is made at the first use, inside the runtime that serves requests.
+#[derive(Default)]
+struct Connection {
+    manager: Option<ConnectionManager>,
+    made_at: Option<Instant>,
+}
+
+impl RedisServer {
+    /// How soon after a connection was made it may be given up for another.
+    const RENEWAL: Duration = Duration::from_millis(500);
+
+    /// A server at this address; nothing is connected yet.
+    ///
+    /// # Errors
+    /// When the URL or the certificates cannot be used.
+    pub fn new(address: RedisAddress) -> Result<Self, RedisError> {
+        let info = address.url.as_str().into_connection_info()?;
+        // Announcing the library takes a right that nothing else here does.
+        let mut settings = info.redis_settings().clone().set_skip_set_lib_name();
+        if let Some(password) = &address.password {
+            settings = settings.set_password(password.as_str());
+        }
+        let info = info.set_redis_settings(settings);
+        let client = match address.ca {
+            Some(ca) => Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: Some(ca) })?,
+            None => Client::open(info)?,
+        };
+        Ok(Self { client, timeout: address.timeout, connection: Mutex::default() })
+    }
+
+    /// Lets `work` use the connection until the deadline; a fault makes the next use try another connection.
+    ///
+    /// # Errors
+    /// Those of `work`, and a fault when it takes too long or there is no connection.
+    pub async fn run<T, E: From<Fault>>(
+        &self,
+        is_fault: impl Fn(&E) -> bool,
+        work: impl AsyncFnOnce(ConnectionManager) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let connection = self.connection()?;
+        let result = timeout(self.timeout, work(connection)).await.unwrap_or(Err(Fault::Timeout(self.timeout).into()));
+        if result.as_ref().is_err_and(is_fault) {
+            self.give_up_connection();
+        }
+        result
+    }
+
+    fn connection(&self) -> Result<ConnectionManager, Fault> {
+        let mut connection = self.connection.lock().map_err(|_| Fault::Redis("a use of it panicked".to_owned()))?;
+        if let Some(manager) = &connection.manager {
+            return Ok(manager.clone());
+        }
+        // Within the deadline there is time for one try; the caller decides about the next.
+        let config = ConnectionManagerConfig::new()
+            .set_number_of_retries(0)
+            .set_connection_timeout(Some(self.timeout))
+            .set_response_timeout(Some(self.timeout));
+        let manager = ConnectionManager::new_lazy_with_config(self.client.clone(), config)?;
+        *connection = Connection { manager: Some(manager.clone()), made_at: Some(Instant::now()) };
+        Ok(manager)
+    }
+
+    /// Lets the next use make a new connection: the manager notices a closed one, but not one that has gone silent.
+    fn give_up_connection(&self) {
+        if let Ok(mut connection) = self.connection.lock()
+            && connection.made_at.is_none_or(|made_at| made_at.elapsed() >= Self::RENEWAL)
+        {
+            *connection = Connection::default();
+        }
+    }
+}
+
+/// The kind of an error and Redis' own code for it; its text may quote a command.
+impl From<RedisError> for Fault {
+    fn from(error: RedisError) -> Self {
+        Self::Redis(match error.code() {
+            Some(code) => format!("{} ({code})", error.category()),
+            None => error.category().to_owned(),
+        })
+    }
+}
