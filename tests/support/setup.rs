@@ -1,0 +1,121 @@
+//! Puts a configuration and its files into a directory of their own, and starts the binary with them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::command::{Finished, Run};
+use super::service::Service;
+use super::{APP, OTHER_APP, OTHER_SECRET, SECRET, SESSION_SECRET};
+
+/// A configuration to start from.
+///
+/// `{dir}` in the configuration and in variables stands for the directory that the files are in. The listeners are put on free loopback
+/// ports by environment variables, so any configuration can be started as it stands.
+pub(crate) struct Setup {
+    dir: TempDir,
+    config: String,
+    env: Vec<(String, String)>,
+}
+
+/// The parts of the configuration that most tests begin with.
+pub(crate) mod parts {
+    /// [`super::APP`] with its secret in a file.
+    pub(crate) const ONE_APP: &str = "[[app]]\nsdk_app_id = 1400000000\nsecret = \"file:{dir}/app.key\"\n";
+    /// [`super::OTHER_APP`] with its secret in a file.
+    pub(crate) const SECOND_APP: &str = "[[app]]\nsdk_app_id = 1600000001\nsecret = \"file:{dir}/other.key\"\n";
+    /// Sessions are HS256 tokens in `Authorization: Bearer`; keys of the rule can be added behind it.
+    pub(crate) const BEARER: &str =
+        "[[session]]\nname = \"token\"\nfrom = \"bearer\"\ncheck = \"jwt\"\nsecret = \"file:{dir}/session.key\"\n";
+    /// Sessions are HS256 tokens in the cookie `sid`; keys of the rule can be added behind it.
+    pub(crate) const COOKIE: &str =
+        "[[session]]\nname = \"cookie\"\nfrom = \"cookie:sid\"\ncheck = \"jwt\"\nsecret = \"file:{dir}/session.key\"\n";
+    /// Sessions are HS256 tokens in the header `X-Token`; keys of the rule can be added behind it.
+    pub(crate) const HEADER: &str = "[[session]]\nname = \"header\"\nfrom = \"header:X-Token\"\ncheck = \"jwt\"\nsecret = \"file:{dir}/session.key\"\n";
+}
+
+impl Setup {
+    /// A directory with the secrets that [`parts`] refer to, and this configuration.
+    pub(crate) fn new(config: impl Into<String>) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let setup = Self { dir, config: config.into(), env: Vec::new() };
+        setup
+            .file("app.key", format!("{SECRET}\n"))
+            .file("other.key", format!("{OTHER_SECRET}\n"))
+            .file("session.key", format!("{SESSION_SECRET}\n"))
+            .env("USERSIG__SERVER__LISTEN", "127.0.0.1:0")
+            .env("USERSIG__SERVER__OPS_LISTEN", "127.0.0.1:0")
+    }
+
+    /// The simplest service: [`APP`], and sessions as bearer tokens.
+    pub(crate) fn simple() -> Self {
+        Self::new([parts::ONE_APP, parts::BEARER].concat())
+    }
+
+    /// Two apps, [`APP`] and [`OTHER_APP`].
+    pub(crate) fn two_apps() -> Self {
+        debug_assert_ne!(APP, OTHER_APP);
+        Self::new([parts::ONE_APP, parts::SECOND_APP, parts::BEARER].concat())
+    }
+
+    /// Adds a file to the directory.
+    pub(crate) fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
+        fs::write(self.path(name), content).expect("a file in a directory of our own");
+        self
+    }
+
+    /// Adds text to the end of the configuration.
+    pub(crate) fn with(mut self, config: &str) -> Self {
+        self.config.push_str(config);
+        self
+    }
+
+    /// Sets an environment variable for the service.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.retain(|(known, _)| known != name);
+        self.env.push((name.to_owned(), value.replace("{dir}", &self.dir())));
+        self
+    }
+
+    /// Where a file of this name is, or would be.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Starts `usersig serve` and waits until it is ready.
+    pub(crate) fn start(self) -> Service {
+        let run = self.run(&["serve"]);
+        Service::start(run, self)
+    }
+
+    /// Runs `usersig check` to its end.
+    pub(crate) fn check(&self) -> Finished {
+        self.run(&["check"]).finish()
+    }
+
+    /// Runs `usersig serve` with a configuration that it should refuse, to its end.
+    pub(crate) fn refuse(&self) -> Finished {
+        self.run(&["serve"]).finish()
+    }
+
+    /// The command with its configuration file written.
+    pub(crate) fn run(&self, command: &[&str]) -> Run {
+        let config = self.path("usersig.toml");
+        fs::write(&config, self.config.replace("{dir}", &self.dir())).expect("a file in a directory of our own");
+        let mut run = Run::new(command).arg("--config").arg(path_text(&config));
+        for (name, value) in &self.env {
+            run = run.env(name, value);
+        }
+        run
+    }
+
+    fn dir(&self) -> String {
+        path_text(self.dir.path()).to_owned()
+    }
+}
+
+/// A path of our own as text.
+pub(crate) fn path_text(path: &Path) -> &str {
+    path.to_str().expect("temporary directories have names in UTF-8")
+}
