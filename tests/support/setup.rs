@@ -46,6 +46,9 @@ impl Setup {
             .file("session.key", format!("{SESSION_SECRET}\n"))
             .env("USERSIG__SERVER__LISTEN", "127.0.0.1:0")
             .env("USERSIG__SERVER__OPS_LISTEN", "127.0.0.1:0")
+            // Tests ask more often than people do; those of the limit set it again.
+            .env("USERSIG__LIMIT__PER_USER", "off")
+            .env("USERSIG__LIMIT__PER_ADDRESS", "off")
     }
 
     /// The simplest service: [`APP`], and sessions as bearer tokens.
