@@ -18,9 +18,10 @@ use tracing::{error, info, warn};
 use crate::config::{Config, ConfiguredApp, SecretSource, Server};
 use crate::http::demo::{self, Demo};
 use crate::http::ops::{self, OpsState};
-use crate::http::public::{self, PublicState};
+use crate::http::public::{self, Doors, PublicState};
 use crate::http::{Lifecycle, OriginPolicy, WatchedRule};
 use crate::issue::App;
+use crate::limit::Limiter;
 use crate::metrics::Metrics;
 use crate::session::{CredentialSource, Rule};
 use crate::telemetry::DroppedLines;
@@ -33,8 +34,8 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// side that closes first must be the one that sends requests.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// How often the secret files are looked at. A change must be in use within two seconds.
-const SECRET_POLL: Duration = Duration::from_secs(1);
+/// How often secret files are looked at and the limits' memory is tidied. A changed secret must be in use within 2 s.
+const POLL: Duration = Duration::from_secs(1);
 
 /// The service, put together and not yet running.
 pub struct Service {
@@ -60,7 +61,8 @@ impl Service {
         let origins = OriginPolicy::new(allowed, credential_headers.iter().map(String::as_str));
         let watched = config.rules.into_iter().map(|rule| WatchedRule::new(rule, &metrics));
         let rules: Arc<[_]> = watched.collect();
-        let public = PublicState::new(&apps, Arc::clone(&rules), origins, &metrics, Arc::clone(&lifecycle));
+        let doors = Doors { origins, limiter: Limiter::new(config.limits), trusted_hops: config.trusted_hops };
+        let public = PublicState::new(&apps, Arc::clone(&rules), doors, &metrics, Arc::clone(&lifecycle));
         let ops = OpsState { apps, rules, metrics, lifecycle, dropped };
         Self { server: config.server, public: Data::new(public), ops: Data::new(ops), secrets }
     }
@@ -122,7 +124,7 @@ impl Service {
         for key_set in self.ops.rules.iter().filter_map(|watched| watched.rule.key_set().cloned()) {
             actix_web::rt::spawn(async move { key_set.run().await });
         }
-        let mut poll = interval(SECRET_POLL);
+        let mut poll = interval(POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         lifecycle.started();
         loop {
@@ -132,7 +134,10 @@ impl Service {
                     break;
                 }
                 _ = hang_up.recv() => self.reload_secrets(),
-                _ = poll.tick() => self.reload_secrets(),
+                _ = poll.tick() => {
+                    self.reload_secrets();
+                    self.public.limiter().forget_strangers();
+                }
                 result = &mut server => return result.map_err(io::Error::other)?,
             }
         }

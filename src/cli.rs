@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::config::{Config, ConfiguredApp, SecretError, SecretSource, Server, pa
 use crate::http::demo::{COOKIE, Demo};
 use crate::http::now;
 use crate::issue::{App, Policy, RoomPolicy, Rooms, UserIdMapping};
+use crate::limit::Limits;
 use crate::session::{Check, CredentialSource, JwtCheck, JwtSettings, Keys, Pointer, Rule, VerificationKey};
 use crate::telemetry::{Log, LogFormat, LogSettings};
 use crate::ticket::{
@@ -327,6 +329,8 @@ fn demo_config(
             rule("token", CredentialSource::Bearer),
             rule("cookie", CredentialSource::Cookie(COOKIE.to_owned())),
         ],
+        limits: Limits { per_user: None, burst: NonZeroU32::MIN, per_address: None, shared: None },
+        trusted_hops: 0,
     }
 }
 

@@ -10,6 +10,7 @@
 //! | 4 | [`config`] | raw TOML and environment → typed configuration, all problems reported at once |
 //! | 3 | [`http`] | the public and the ops listener: extract, call, answer |
 //! | 2 | [`issue`] | session + request + policy → ticket, or a reason |
+//! | 2 | [`limit`] | who has asked too often |
 //! | 1 | [`session`] | who is calling |
 //! | 0 | [`ticket`] | the TLS-sig v2 protocol |
 //! | leaf | [`metrics`], [`telemetry`] | what is counted; what is logged |
@@ -23,6 +24,7 @@ pub mod cli;
 pub mod config;
 pub mod http;
 pub mod issue;
+pub mod limit;
 pub mod metrics;
 pub mod session;
 pub mod telemetry;

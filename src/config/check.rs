@@ -11,7 +11,7 @@ use reqwest::{Method, Url};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::secret::SecretSource;
+use super::secret::reference;
 use super::section::{Section, duration, integer, list, one_of, parsed, shown, text};
 use crate::session::{
     BackendSettings, Check, ClientAuth, Decode, HttpCheck, HttpSettings, IntrospectCheck, IntrospectSettings, JwtCheck,
@@ -153,22 +153,26 @@ fn unwrap(section: &mut Section<'_>) -> Option<Unwrap> {
 }
 
 /// The keys that say which Redis.
-pub(super) fn redis_address(section: &mut Section<'_>) -> Option<RedisAddress> {
-    let url = section.required("url", "\"redis://host:6379/0\", or \"rediss://…\" for TLS", |value| {
-        let text = text(value)?;
-        let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "redis" | "rediss") && url.has_host());
-        let Some(url) = url else { return Err("is not of the form \"redis://user@host:6379/0\"".to_owned()) };
-        if url.password().is_some() {
-            return Err("holds a password; put a reference to it under `password`".to_owned());
-        }
-        Ok(text)
-    });
+fn redis_address(section: &mut Section<'_>) -> Option<RedisAddress> {
+    let url = section.required("url", "\"redis://host:6379/0\", or \"rediss://…\" for TLS", redis_url);
     Some(RedisAddress {
         password: section.optional("password", reference),
         ca: section.optional("ca_file", file),
         timeout: section.optional("timeout", duration(SECOND / 100..=SECOND * 10)).unwrap_or(REDIS_TIMEOUT),
         url: url?,
     })
+}
+
+/// A Redis URL without a password.
+pub(super) fn redis_url(value: Value) -> Result<String, String> {
+    let text = text(value)?;
+    match Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "redis" | "rediss") && url.has_host()) {
+        None => Err("is not of the form \"redis://user@host:6379/0\"".to_owned()),
+        Some(url) if url.password().is_some() => {
+            Err("holds a password; put a reference to it under `password`".to_owned())
+        }
+        Some(_) => Ok(text),
+    }
 }
 
 fn jwt(section: &mut Section<'_>) -> Option<JwtCheck> {
@@ -295,12 +299,6 @@ impl Encoding {
     }
 }
 
-/// What a reference to a secret leads to.
-fn reference(value: Value) -> Result<Zeroizing<String>, String> {
-    let source: SecretSource = text(value)?.parse().map_err(|error: super::SecretError| error.to_string())?;
-    source.read().map_err(|error| error.to_string())
-}
-
 fn not_empty(value: Value) -> Result<String, String> {
     text(value).and_then(|text| if text.is_empty() { Err("is empty".to_owned()) } else { Ok(text) })
 }
@@ -333,7 +331,7 @@ fn template(variable: &'static str) -> impl FnOnce(Value) -> Result<KeyTemplate,
 }
 
 /// The content of a file that is not secret.
-fn file(value: Value) -> Result<Vec<u8>, String> {
+pub(super) fn file(value: Value) -> Result<Vec<u8>, String> {
     let path = text(value)?;
     std::fs::read(&path).map_err(|error| format!("cannot read {path}: {error}"))
 }

@@ -2,6 +2,7 @@
 
 mod app;
 mod check;
+mod limit;
 mod secret;
 mod section;
 mod session;
@@ -23,6 +24,7 @@ use serde_json::{Map, Value};
 use tracing::level_filters::LevelFilter;
 
 use crate::http::Origin;
+use crate::limit::Limits;
 use crate::session::Rule;
 use crate::telemetry::{LogFormat, LogSettings};
 use section::{Section, duration, integer, list, one_of, parsed};
@@ -36,6 +38,10 @@ pub struct Config {
     pub log: LogSettings,
     /// Which apps to issue for; at least one.
     pub apps: Vec<ConfiguredApp>,
+    /// How often is too often.
+    pub limits: Limits,
+    /// How many proxies are believed about a caller's address.
+    pub trusted_hops: usize,
     /// How to recognise sessions; at least one way.
     pub rules: Vec<Rule>,
 }
@@ -92,8 +98,9 @@ impl Config {
         let log = log(root.table("log"));
         let apps = app::apps(&mut root);
         let rules = session::rules(&mut root, apps.iter().any(app::ConfiguredApp::hashes_user_ids));
+        let (limits, trusted_hops) = limit::limit(root.table("limit"));
         root.finish();
-        Self { server, log, apps, rules }
+        Self { server, log, apps, limits, trusted_hops, rules }
     }
 }
 

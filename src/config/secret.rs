@@ -5,7 +5,10 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use serde_json::Value;
 use zeroize::Zeroizing;
+
+use super::section::text;
 
 /// Where a secret is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,4 +88,10 @@ impl std::fmt::Display for SecretSource {
             Self::Env(name) => write!(f, "the environment variable {name}"),
         }
     }
+}
+
+/// What a reference to a secret leads to.
+pub(super) fn reference(value: Value) -> Result<Zeroizing<String>, String> {
+    let source: SecretSource = text(value)?.parse().map_err(|error: SecretError| error.to_string())?;
+    source.read().map_err(|error| error.to_string())
 }

@@ -103,7 +103,7 @@ pub(super) async fn answer<'a>(
     }
     state.in_flight.dec();
     let mut response = respond(id, result);
-    state.origins.expose(request.headers(), response.headers_mut());
+    state.doors.origins.expose(request.headers(), response.headers_mut());
     if state.lifecycle.is_draining() {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }

@@ -1,5 +1,6 @@
 //! HTTP: the public and the ops listener. Extract, call, answer.
 
+mod address;
 pub mod credential;
 pub mod demo;
 mod exchange;

@@ -6,6 +6,7 @@ use actix_web::http::StatusCode;
 use serde::Serialize;
 
 use crate::issue::Refusal;
+use crate::limit::TooOften;
 use crate::session::{CheckError, Denial, Step};
 
 /// The code of a problem: what a program decides by. Each has one HTTP status.
@@ -39,6 +40,8 @@ pub enum Code {
     UnknownApp,
     /// A subject that cannot be a user id.
     UnusableUserId,
+    /// A user, or an address with failed credentials, that has asked too often.
+    RateLimited,
     /// Our fault.
     InternalError,
     /// The back end behind the check failed or was too slow.
@@ -47,7 +50,7 @@ pub enum Code {
 
 impl Code {
     /// All codes, each at the place of its discriminant.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::InvalidRequest,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -62,6 +65,7 @@ impl Code {
         Self::RoomNotPermitted,
         Self::UnknownApp,
         Self::UnusableUserId,
+        Self::RateLimited,
         Self::InternalError,
         Self::SessionCheckUnavailable,
     ];
@@ -84,6 +88,7 @@ impl Code {
             Self::RoomNotPermitted => "room_not_permitted",
             Self::UnknownApp => "unknown_app",
             Self::UnusableUserId => "unusable_user_id",
+            Self::RateLimited => "rate_limited",
             Self::InternalError => "internal_error",
             Self::SessionCheckUnavailable => "session_check_unavailable",
         }
@@ -104,6 +109,7 @@ impl Code {
                 StatusCode::FORBIDDEN
             }
             Self::UnusableUserId => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
             Self::SessionCheckUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -126,6 +132,7 @@ impl Code {
             Self::RoomNotPermitted => "This room or privilege is not permitted",
             Self::UnknownApp => "This SDKAppID is not served here",
             Self::UnusableUserId => "The session's user cannot be a user of Chat",
+            Self::RateLimited => "Too many requests",
             Self::InternalError => "Something went wrong on our side",
             Self::SessionCheckUnavailable => "The login session cannot be checked at the moment",
         }
@@ -207,6 +214,13 @@ impl From<CheckError> for Problem {
                 )
             },
         }
+    }
+}
+
+impl From<TooOften> for Problem {
+    fn from(too_often: TooOften) -> Self {
+        let seconds = too_often.retry_after;
+        Self { retry_after: Some(seconds), ..Self::new(Code::RateLimited, format!("try again in {seconds} s")) }
     }
 }
 

@@ -14,10 +14,11 @@ use super::origin::OriginPolicy;
 use super::problem::{Code, Problem};
 use super::request::{PrivateMapKeyRequest, UserSigRequest};
 use super::watched::WatchedRule;
-use super::{Lifecycle, credential, now};
+use super::{Lifecycle, address, credential, now};
 use crate::issue::{Admitted, App, Issued};
+use crate::limit::Limiter;
 use crate::metrics::{AppMetrics, Metrics, RouteMetrics};
-use crate::session::{CheckContext, CredentialSource, Session};
+use crate::session::{CheckContext, CheckError, CredentialSource, Session};
 use crate::ticket::{SdkAppId, UnixTime};
 
 /// All that the public listener's workers share.
@@ -25,12 +26,23 @@ use crate::ticket::{SdkAppId, UnixTime};
 pub struct PublicState {
     apps: Vec<(Arc<App>, AppMetrics)>,
     rules: Arc<[WatchedRule]>,
-    pub(super) origins: OriginPolicy,
+    pub(super) doors: Doors,
     pub(super) routes: [RouteMetrics; Route::ALL.len()],
     /// One counter for each [`Code`], at its place.
     pub(super) refusals: Vec<IntCounter>,
     pub(super) in_flight: IntGauge,
     pub(super) lifecycle: Arc<Lifecycle>,
+}
+
+/// What a request must pass beside the check of its session.
+#[derive(Debug)]
+pub struct Doors {
+    /// Which pages may use a cookie.
+    pub origins: OriginPolicy,
+    /// How often is too often.
+    pub limiter: Limiter,
+    /// How many proxies are believed about a caller's address.
+    pub trusted_hops: usize,
 }
 
 impl PublicState {
@@ -39,19 +51,25 @@ impl PublicState {
     pub fn new(
         apps: &[Arc<App>],
         rules: Arc<[WatchedRule]>,
-        origins: OriginPolicy,
+        doors: Doors,
         metrics: &Metrics,
         lifecycle: Arc<Lifecycle>,
     ) -> Self {
         Self {
             apps: apps.iter().map(|app| (Arc::clone(app), metrics.app(app.id))).collect(),
             rules,
-            origins,
+            doors,
             routes: Route::ALL.map(|route| metrics.route(route.as_str(), Route::answers())),
             refusals: Code::ALL.iter().map(|code| metrics.refusal(code.as_str())).collect(),
             in_flight: metrics.in_flight.clone(),
             lifecycle,
         }
+    }
+
+    /// The limits, to be tidied now and then.
+    #[must_use]
+    pub fn limiter(&self) -> &Limiter {
+        &self.doors.limiter
     }
 
     fn app(&self, id: Option<SdkAppId>) -> Result<&(Arc<App>, AppMetrics), Problem> {
@@ -163,7 +181,7 @@ async fn recognise<'a>(
         .ok_or_else(|| Problem::new(Code::MissingCredential, "send the cookie or the token of a login session"))?;
     let rule = &watched.rule;
     decision.rule = Some(&rule.name);
-    if matches!(rule.source, CredentialSource::Cookie(_)) && !state.origins.admits_cookie(headers) {
+    if matches!(rule.source, CredentialSource::Cookie(_)) && !state.doors.origins.admits_cookie(headers) {
         return Err(Problem::new(
             Code::OriginDenied,
             "this page's origin is not in allowed_origins (outside a browser, send a token instead of the cookie)",
@@ -171,10 +189,21 @@ async fn recognise<'a>(
     }
     let now = now();
     let context = CheckContext { now, request_id: id.as_str() };
-    let session = watched.check(&credential?, &context).await?;
+    let address = address::of(request, state.doors.trusted_hops);
+    state.doors.limiter.admit_address(address)?;
+    let session = match credential {
+        Ok(credential) => watched.check(&credential, &context).await,
+        Err(denial) => Err(denial.into()),
+    };
+    let session = session.inspect_err(|error| {
+        if matches!(error, CheckError::Denied(_)) {
+            state.doors.limiter.count_failure(address);
+        }
+    })?;
     decision.user = Some(session.subject.clone());
     let admitted = app.admit(&session, rule, asked.asserted_user.as_deref(), now)?;
     decision.user = Some(admitted.user.as_str().to_owned());
+    state.doors.limiter.count_user(app.id, &admitted.user).await?;
     Ok(Caller { app, metrics, session, admitted, now })
 }
 
@@ -184,10 +213,10 @@ fn preflight(state: &PublicState, request: &HttpRequest, methods: &'static str) 
     if !headers.contains_key(header::ORIGIN) || !headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
         return Err(Problem::method_not_allowed(methods));
     }
-    if !state.origins.admits_preflight(headers) {
+    if !state.doors.origins.admits_preflight(headers) {
         return Err(Problem::new(Code::OriginDenied, "this origin is not in allowed_origins"));
     }
-    Ok(Answer::Preflight { methods, headers: state.origins.request_headers().to_owned() })
+    Ok(Answer::Preflight { methods, headers: state.doors.origins.request_headers().to_owned() })
 }
 
 /// The one field in which the two kinds of answer differ.

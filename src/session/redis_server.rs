@@ -110,3 +110,9 @@ impl From<RedisError> for Fault {
         })
     }
 }
+
+impl std::fmt::Debug for RedisServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RedisServer")
+    }
+}

@@ -1,0 +1,38 @@
+//! From which address a request comes, as far as the proxies in front can be believed.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{HeaderMap, X_FORWARDED_FOR};
+
+/// The caller's address: the peer's, or what the outermost of `trusted_hops` proxies says of its own.
+pub(super) fn of(request: &HttpRequest, trusted_hops: usize) -> IpAddr {
+    let peer = request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
+    forwarded(request.headers(), trusted_hops).unwrap_or(peer)
+}
+
+/// Each proxy appends whom it heard from; what stands before the trusted ones' entries anybody can have written.
+fn forwarded(headers: &HeaderMap, trusted_hops: usize) -> Option<IpAddr> {
+    let nth_from_right = trusted_hops.checked_sub(1)?;
+    let lines: Vec<_> = headers.get_all(X_FORWARDED_FOR).filter_map(|line| line.to_str().ok()).collect();
+    lines.iter().rev().flat_map(|line| line.rsplit(',')).nth(nth_from_right)?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn only_what_trusted_proxies_wrote_is_believed() {
+        let mut headers = HeaderMap::new();
+        headers.append(X_FORWARDED_FOR, HeaderValue::from_static("6.6.6.6, 192.0.2.1"));
+        headers.append(X_FORWARDED_FOR, HeaderValue::from_static("10.0.0.1"));
+        let at = |hops| forwarded(&headers, hops).map(|address| address.to_string());
+        assert_eq!(at(0), None);
+        assert_eq!(at(1).as_deref(), Some("10.0.0.1"));
+        assert_eq!(at(2).as_deref(), Some("192.0.2.1"));
+        assert_eq!(at(4), None);
+    }
+}
