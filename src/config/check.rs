@@ -38,7 +38,11 @@ pub(super) fn check(section: &mut Section<'_>) -> Option<Check> {
         Http,
     }
     let kinds = [("http", Kind::Http), ("redis", Kind::Redis), ("jwt", Kind::Jwt), ("introspect", Kind::Introspect)];
-    let kind = section.required("check", "\"http\", \"redis\", \"jwt\" or \"introspect\"", one_of(kinds))?;
+    let kind = section.required("check", "\"http\", \"redis\", \"jwt\" or \"introspect\"", one_of(kinds));
+    let Some(kind) = kind else {
+        section.leave_rest();
+        return None;
+    };
     match kind {
         Kind::Jwt => jwt(section).map(Check::Jwt),
         Kind::Redis => redis(section),
@@ -50,15 +54,16 @@ pub(super) fn check(section: &mut Section<'_>) -> Option<Check> {
 fn http(section: &mut Section<'_>) -> Option<HttpCheck> {
     let url = section.required("url", "the address to ask, such as \"http://backend:8000/me\"", url);
     let methods = section.optional("method", one_of([("GET", false), ("POST", true)])).unwrap_or(false);
+    let user = section.required("user", "where the user's id is in the answer, such as \"/data/id\"", parsed);
     let backend = backend(section);
     let settings = HttpSettings {
-        url: url?,
         method: if methods { Method::POST } else { Method::GET },
-        user: section.required("user", "where the user's id is in the answer, such as \"/data/id\"", parsed)?,
         expires: section.optional("expires", parsed),
         require: section.optional("require", pointers).unwrap_or_default(),
         deny: section.optional("deny", pointers).unwrap_or_default(),
         cache: cache(section),
+        url: url?,
+        user: user?,
     };
     HttpCheck::new(settings, backend).map_err(|error| section.reject("ca_file", error.to_string())).ok()
 }
@@ -90,6 +95,8 @@ fn redis(section: &mut Section<'_>) -> Option<Check> {
     let key = section.required("key", "the session's key, such as \"sess:{id}\"", template("{id}"));
     let user = section.optional("user", parsed);
     let decode = decode(section, user);
+    let max_in_flight = max_in_flight(section);
+    let address = redis_address(section);
     let settings = RedisSettings {
         field: section.optional("field", not_empty),
         min_ttl: section.optional("min_ttl", duration(Duration::ZERO..=DAY)).unwrap_or_default(),
@@ -101,8 +108,7 @@ fn redis(section: &mut Section<'_>) -> Option<Check> {
     if !settings.require.is_empty() && !matches!(settings.decode, Decode::Json(_)) {
         section.reject("require", "looks into JSON; set decode = \"json\", or leave it out");
     }
-    let max_in_flight = max_in_flight(section);
-    let check = RedisCheck::new(settings, redis_address(section)?, max_in_flight);
+    let check = RedisCheck::new(settings, address?, max_in_flight);
     Some(Check::Redis(check.map_err(|error| section.reject("url", error.to_string())).ok()?, unwrap?))
 }
 
@@ -256,7 +262,8 @@ fn one_key(
 fn key_set(section: &mut Section<'_>, source: KeySource, algorithms: Option<Vec<String>>) -> Option<Keys> {
     let names = algorithms.unwrap_or_else(|| vec!["RS256".to_owned()]);
     let algorithms = set_algorithms(&names).map_err(|error| section.reject("algs", error.to_string()));
-    let set = KeySet::new(source, algorithms.ok()?, backend(section));
+    let backend = backend(section);
+    let set = KeySet::new(source, algorithms.ok()?, backend);
     set.map(|set| Keys::Set(Arc::new(set))).map_err(|error| section.reject("ca_file", error.to_string())).ok()
 }
 

@@ -109,6 +109,11 @@ impl<'p> Section<'p> {
             .collect()
     }
 
+    /// Lets the keys that are left pass: what they should be hangs on one that is missing.
+    pub(super) fn leave_rest(&mut self) {
+        self.table.clear();
+    }
+
     /// Ends the reading: every key that was not asked for is a problem.
     pub(super) fn finish(self) {
         let accepted = self.asked.join(", ");

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::exchange::{Answer, guard, respond};
 use super::identity::RequestId;
 use super::problem::{Code, Problem};
-use super::request::{parse_object, read_json};
+use super::request::{MAX_EXACT, Whole, parse_object, read_json, some};
 use super::{Lifecycle, WatchedRule, now};
 use crate::issue::App;
 use crate::metrics::Metrics;
@@ -110,16 +110,22 @@ fn get(request: &HttpRequest, body: impl FnOnce() -> (StatusCode, &'static str, 
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct InspectRequest {
     ticket: String,
-    sdk_app_id: Option<u64>,
+    #[serde(default, deserialize_with = "some")]
+    sdk_app_id: Option<Whole>,
+    #[serde(default, deserialize_with = "some")]
     user_id: Option<String>,
-    at: Option<u64>,
+    #[serde(default, deserialize_with = "some")]
+    at: Option<Whole>,
 }
 
 /// Inspects a ticket with the key of the app that the caller names, or else the ticket itself.
 fn judge(state: &OpsState, json: &[u8]) -> Result<Inspection, Problem> {
     let asked: InspectRequest = parse_object(json)?;
-    let app = asked.sdk_app_id.map(SdkAppId::try_from).transpose();
+    let app = asked.sdk_app_id.map(|Whole(id)| SdkAppId::try_from(id)).transpose();
     let app = app.map_err(|error| Problem::invalid_request(format!("sdkAppId {error}")))?;
+    if asked.at.is_some_and(|Whole(seconds)| seconds > MAX_EXACT) {
+        return Err(Problem::invalid_request(format!("at is Unix seconds, 0 to {MAX_EXACT}")));
+    }
     let named =
         app.map(SdkAppId::get).or_else(|| UnverifiedTicket::decode(&asked.ticket).ok().map(|ticket| ticket.app()));
     let key = state.apps.iter().find(|known| Some(known.id.get()) == named).map(|known| known.key());
@@ -129,7 +135,7 @@ fn judge(state: &OpsState, json: &[u8]) -> Result<Inspection, Problem> {
             app,
             key: key.as_ref().map(|key| &key.secret),
             user: asked.user_id.as_deref(),
-            at: asked.at.map_or_else(now, UnixTime::from_secs),
+            at: asked.at.map_or_else(now, |Whole(seconds)| UnixTime::from_secs(seconds)),
         },
     ))
 }

@@ -1,5 +1,6 @@
 //! Reads what a caller asks for, from the query or the body, alike in both: nothing unknown, nothing twice.
 
+use std::fmt;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
@@ -7,10 +8,10 @@ use actix_web::http::{Method, header};
 use actix_web::web::{Bytes, BytesMut, Payload};
 use futures_util::StreamExt;
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer};
+use serde::de::{DeserializeOwned, Deserializer, Unexpected, Visitor};
 
 use super::problem::{Code, Problem};
-use crate::ticket::{Privileges, Room, RoomStr, SdkAppId};
+use crate::ticket::{FieldError, Privileges, Room, RoomStr, SdkAppId};
 
 /// The largest body that is read, in bytes.
 pub const MAX_BODY: usize = 16 * 1024;
@@ -19,7 +20,7 @@ pub const MAX_BODY: usize = 16 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The largest whole number that every JSON reader keeps exact (RFC 8259, 6).
-const MAX_EXACT: u64 = (1 << 53) - 1;
+pub(super) const MAX_EXACT: u64 = (1 << 53) - 1;
 
 /// What is asked of `/v1/usersig`.
 #[derive(Debug, Default)]
@@ -53,11 +54,11 @@ struct RawUserSig {
         alias = "sdkappid",
         deserialize_with = "some"
     )]
-    app: Option<u64>,
+    app: Option<Whole>,
     #[serde(rename = "userId", alias = "userID", alias = "userid", alias = "identifier", deserialize_with = "some")]
     user: Option<String>,
     #[serde(deserialize_with = "some")]
-    expire: Option<u64>,
+    expire: Option<Whole>,
 }
 
 #[derive(Deserialize, Default)]
@@ -70,13 +71,13 @@ struct RawPrivateMapKey {
         alias = "sdkappid",
         deserialize_with = "some"
     )]
-    app: Option<u64>,
+    app: Option<Whole>,
     #[serde(rename = "userId", alias = "userID", alias = "userid", alias = "identifier", deserialize_with = "some")]
     user: Option<String>,
     #[serde(deserialize_with = "some")]
-    expire: Option<u64>,
+    expire: Option<Whole>,
     #[serde(rename = "roomId", deserialize_with = "some")]
-    room_id: Option<u64>,
+    room_id: Option<Whole>,
     #[serde(rename = "roomStr", deserialize_with = "some")]
     room_str: Option<String>,
     #[serde(deserialize_with = "some")]
@@ -86,12 +87,48 @@ struct RawPrivateMapKey {
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "privileges: expected a list of names or a mask from 1 to 255")]
 enum RawPrivileges {
-    Mask(u64),
+    Mask(f64),
     Names(Vec<String>),
 }
 
+/// A whole number, however it is written: to JSON, 1 and 1.0 are the same.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Whole(pub u64);
+
+impl Whole {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range has been looked at")]
+    #[expect(clippy::cast_precision_loss, reason = "the largest exact number is exact")]
+    fn of(number: f64) -> Option<Self> {
+        (number.fract() == 0.0 && (0.0..=MAX_EXACT as f64).contains(&number)).then_some(Self(number as u64))
+    }
+}
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_u64(WholeVisitor)
+    }
+}
+
+struct WholeVisitor;
+
+impl Visitor<'_> for WholeVisitor {
+    type Value = Whole;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number")
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Whole, E> {
+        Ok(Whole(number))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Whole, E> {
+        Whole::of(number).ok_or_else(|| E::invalid_value(Unexpected::Float(number), &self))
+    }
+}
+
 /// A field that may be left out, but not be `null`.
-fn some<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub(super) fn some<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
@@ -102,8 +139,9 @@ impl UserSigRequest {
         Self::new(raw.app, raw.user, raw.expire)
     }
 
-    fn new(app: Option<u64>, user: Option<String>, expire: Option<u64>) -> Result<Self, Problem> {
-        let app = app.map(SdkAppId::try_from).transpose();
+    fn new(app: Option<Whole>, user: Option<String>, expire: Option<Whole>) -> Result<Self, Problem> {
+        let app = app.map(|Whole(id)| SdkAppId::try_from(id)).transpose();
+        let expire = expire.map(|Whole(seconds)| seconds);
         if user.as_ref().is_some_and(String::is_empty) {
             return Err(Problem::invalid_request("userId is empty; leave it out, or give the session's user"));
         }
@@ -119,12 +157,14 @@ impl PrivateMapKeyRequest {
     pub(super) async fn read(request: &HttpRequest, payload: Payload) -> Result<Self, Problem> {
         let raw: RawPrivateMapKey = read(request, payload).await?;
         let room = match (raw.room_id, raw.room_str) {
-            (Some(room), None) => room.try_into().map(Room::Number).map_err(|error| field("roomId", error))?,
+            (Some(Whole(room)), None) => room.try_into().map(Room::Number).map_err(|error| field("roomId", error))?,
             (None, Some(room)) => room.parse::<RoomStr>().map(Room::Text).map_err(|error| field("roomStr", error))?,
             _ => return Err(Problem::invalid_request("give either roomId (a number) or roomStr (text)")),
         };
         let privileges = raw.privileges.map(|privileges| match privileges {
-            RawPrivileges::Mask(mask) => mask.try_into(),
+            RawPrivileges::Mask(mask) => {
+                Whole::of(mask).map_or(Err(FieldError::Privileges), |Whole(mask)| mask.try_into())
+            }
             RawPrivileges::Names(names) => Privileges::from_names(names.iter().map(String::as_str)),
         });
         Ok(Self {
@@ -135,7 +175,7 @@ impl PrivateMapKeyRequest {
     }
 }
 
-fn field(name: &str, error: crate::ticket::FieldError) -> Problem {
+fn field(name: &str, error: FieldError) -> Problem {
     Problem::invalid_request(format!("{name} {error}"))
 }
 
