@@ -156,7 +156,7 @@ fn a_room_that_is_none_is_400() {
         json!({"roomId": null}),
         json!({"roomId": 0}),
         json!({"roomId": -1}),
-        json!({"roomId": 7.0}),
+        json!({"roomId": 7.5}),
         json!({"roomId": 4_294_967_295_u64}),
         json!({"roomId": 4_294_967_303_u64}),
         json!({"roomId": "7"}),
