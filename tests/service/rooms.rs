@@ -174,7 +174,7 @@ fn a_room_that_is_none_is_400() {
         json!({"roomId": 7, "privileges": 0}),
         json!({"roomId": 7, "privileges": 256}),
         json!({"roomId": 7, "privileges": -1}),
-        json!({"roomId": 7, "privileges": 2.0}),
+        json!({"roomId": 7, "privileges": 2.5}),
         json!({"roomId": 7, "privileges": "join"}),
         json!({"roomId": 7, "privileges": []}),
         json!({"roomId": 7, "privileges": ["Join"]}),
