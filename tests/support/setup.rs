@@ -11,8 +11,8 @@ use super::{APP, OTHER_APP, OTHER_SECRET, SECRET, SESSION_SECRET};
 
 /// A configuration to start from.
 ///
-/// `{dir}` in the configuration and in variables stands for the directory that the files are in. The listeners are put on free loopback
-/// ports by environment variables, so any configuration can be started as it stands.
+/// `{dir}` in the configuration and in variables stands for the directory that the files are in. The listeners are put
+/// on free loopback ports and the limits off by environment variables, so any configuration can be started as it is.
 pub(crate) struct Setup {
     dir: TempDir,
     config: String,
@@ -51,6 +51,17 @@ impl Setup {
             .env("USERSIG__LIMIT__PER_ADDRESS", "off")
     }
 
+    /// Takes back the variables that switch the limits off, so that `[limit]` or its defaults count.
+    pub(crate) fn limited(self) -> Self {
+        self.without_env("USERSIG__LIMIT__PER_USER").without_env("USERSIG__LIMIT__PER_ADDRESS")
+    }
+
+    /// Takes back a variable.
+    pub(crate) fn without_env(mut self, name: &str) -> Self {
+        self.env.retain(|(known, _)| known != name);
+        self
+    }
+
     /// The simplest service: [`APP`], and sessions as bearer tokens.
     pub(crate) fn simple() -> Self {
         Self::new([parts::ONE_APP, parts::BEARER].concat())
@@ -75,10 +86,11 @@ impl Setup {
     }
 
     /// Sets an environment variable for the service.
-    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
-        self.env.retain(|(known, _)| known != name);
-        self.env.push((name.to_owned(), value.replace("{dir}", &self.dir())));
-        self
+    pub(crate) fn env(self, name: &str, value: &str) -> Self {
+        let mut this = self.without_env(name);
+        let value = value.replace("{dir}", &this.dir());
+        this.env.push((name.to_owned(), value));
+        this
     }
 
     /// Where a file of this name is, or would be.
