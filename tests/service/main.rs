@@ -4,4 +4,13 @@
 #[expect(dead_code, reason = "every suite uses a part of what the suites share")]
 mod support;
 
+mod body;
+mod credentials;
+mod lifetime;
+mod methods;
+mod origins;
+mod parameters;
+mod precedence;
+mod rooms;
 mod user_sig;
+mod users;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::client::Answer;
 use crate::support::clock::now;
 use crate::support::keys::session;
-use crate::support::setup::Setup;
+use crate::support::setup::{Setup, parts};
 use crate::support::ticket::{decode, sign};
 use crate::support::{APP, OTHER_APP, OTHER_SECRET, SECRET};
 
@@ -67,5 +67,40 @@ fn every_spelling_of_a_name_is_taken() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn each_app_signs_with_its_own_secret_and_must_be_named_where_there_are_several() {
+    let service = Setup::two_apps().start();
+    let token = session("alice");
+    let ask = |app: u32| service.public.get(format!("/v1/usersig?sdkAppId={app}")).bearer(&token).send();
+    assert_eq!(assert_ticket(&ask(APP), SECRET)["sdkAppId"], APP);
+    assert_eq!(assert_ticket(&ask(OTHER_APP), OTHER_SECRET)["sdkAppId"], OTHER_APP);
+    ask(1_400_000_001).refused(404, "unknown_app");
+    for call in [service.public.get("/v1/usersig"), service.public.post("/v1/usersig").json(json!({}))] {
+        call.bearer(&token).send().refused(400, "invalid_request");
+    }
+}
+
+#[test]
+fn the_largest_app_number_is_one() {
+    let service =
+        Setup::new("[[app]]\nsdk_app_id = 4294967295\nsecret = \"file:{dir}/app.key\"\n".to_owned() + parts::BEARER)
+            .start();
+    let answer = service.public.get("/v1/usersig?sdkAppId=4294967295").bearer(&session("alice")).send();
+    assert_eq!(assert_ticket(&answer, SECRET)["sdkAppId"], u32::MAX);
+}
+
+#[test]
+fn two_tickets_of_one_second_are_the_same_and_later_ones_are_not_older() {
+    let service = Setup::simple().start();
+    let token = session("alice");
+    let mut last = 0;
+    for _ in 0..50 {
+        let answer = assert_ticket(&service.public.post("/v1/usersig").bearer(&token).send(), SECRET);
+        let issued_at = answer["issuedAt"].as_u64().expect("a number");
+        assert!(issued_at >= last);
+        last = issued_at;
     }
 }

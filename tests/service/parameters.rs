@@ -1,0 +1,182 @@
+//! Parameters in the query and in the body: read alike, nothing unknown, nothing twice, nothing guessed.
+
+use serde_json::json;
+
+use crate::support::keys::session;
+use crate::support::setup::Setup;
+
+#[test]
+fn a_query_that_is_not_as_it_should_be_is_400() {
+    let service = Setup::two_apps().start();
+    let app = "sdkAppId=1400000000";
+    for query in [
+        "unknown=1",
+        "sdkAppId=1400000000&roomId=7",
+        "SdkAppId=1400000000",
+        "sdk_app_id=1400000000",
+        "userSig=x",
+        "=",
+        "=1",
+        "sdkAppId",
+        "sdkAppId=",
+        "sdkAppId=0",
+        "sdkAppId=-1",
+        "sdkAppId=1400000000.0",
+        "sdkAppId=1.4e9",
+        "sdkAppId=0x1",
+        "sdkAppId=4294967296",
+        "sdkAppId=5694967296",
+        "sdkAppId=18446744073709551616",
+        "sdkAppId=%201400000000",
+        "sdkAppId=1400000000%00",
+        "sdkAppId=abc",
+        "sdkAppId=%E4%B8%AD",
+        "sdkAppId=null",
+        "sdkAppId[]=1400000000",
+        "sdkAppId=1400000000&sdkAppId=1400000000",
+        "sdkAppId=1400000000&sdkAppId=1600000001",
+        "sdkAppId=1400000000&SDKAppID=1400000000",
+        "sdkappid=1400000000&sdkAppID=1600000001",
+        &format!("{app}&userId="),
+        &format!("{app}&userId=alice&userId=alice"),
+        &format!("{app}&userId=alice&identifier=alice"),
+        &format!("{app}&userID=alice&userid=bob"),
+        &format!("{app}&expire="),
+        &format!("{app}&expire=0"),
+        &format!("{app}&expire=-1"),
+        &format!("{app}&expire=60.5"),
+        &format!("{app}&expire=60.0"),
+        &format!("{app}&expire=6e1"),
+        &format!("{app}&expire=1h"),
+        &format!("{app}&expire=NaN"),
+        &format!("{app}&expire=60&expire=60"),
+        &format!("{app}&expire=18446744073709551616"),
+        &format!("{app}&expire= 60").replace(' ', "%20"),
+    ] {
+        let answer = service.public.get(format!("/v1/usersig?{query}")).bearer(&session("alice")).send();
+        assert_eq!(answer.status, 400, "{query}: {}", answer.text());
+        answer.refused(400, "invalid_request");
+    }
+}
+
+#[test]
+fn a_body_that_is_not_as_it_should_be_is_400() {
+    let service = Setup::two_apps().start();
+    let app = r#""sdkAppId":1400000000"#;
+    for body in [
+        "null",
+        "true",
+        "1",
+        "\"x\"",
+        "[]",
+        "[1400000000]",
+        "[1400000000,null,60]",
+        "{",
+        "}",
+        "{]",
+        "{}{}",
+        "{} x",
+        "{'sdkAppId':1400000000}",
+        "{sdkAppId:1400000000}",
+        "sdkAppId=1400000000",
+        " ",
+        "\u{feff}{\"sdkAppId\":1400000000}",
+        "{\"sdkAppId\":1400000000,}",
+        "{\"sdkAppId\":1400000000}\0",
+        "// c\n{}",
+        r#"{"unknown":1}"#,
+        r#"{"sdkAppId":1400000000,"unknown":null}"#,
+        r#"{"sdkAppId":1400000000,"roomId":7}"#,
+        r#"{"sdk_app_id":1400000000}"#,
+        r#"{"":1}"#,
+        r#"{"sdkAppId":null}"#,
+        r#"{"sdkAppId":"1400000000"}"#,
+        r#"{"sdkAppId":1400000000.0}"#,
+        r#"{"sdkAppId":1.4e9}"#,
+        r#"{"sdkAppId":0}"#,
+        r#"{"sdkAppId":-1400000000}"#,
+        r#"{"sdkAppId":4294967296}"#,
+        r#"{"sdkAppId":5694967296}"#,
+        r#"{"sdkAppId":18446744073709551616}"#,
+        r#"{"sdkAppId":1e400}"#,
+        r#"{"sdkAppId":true}"#,
+        r#"{"sdkAppId":[1400000000]}"#,
+        r#"{"sdkAppId":{"id":1400000000}}"#,
+        r#"{"sdkAppId":01400000000}"#,
+        r#"{"sdkAppId":0x53724E00}"#,
+        r#"{"sdkAppId":NaN}"#,
+        r#"{"sdkAppId":1400000000,"sdkAppId":1400000000}"#,
+        r#"{"sdkAppId":1400000000,"sdkAppId":1600000001}"#,
+        r#"{"sdkAppId":1400000000,"SDKAppID":1400000000}"#,
+        r#"{"sdkAppId":1400000000,"\u0073dkAppId":1400000000}"#,
+        &format!(r#"{{{app},"userId":null}}"#),
+        &format!(r#"{{{app},"userId":""}}"#),
+        &format!(r#"{{{app},"userId":7}}"#),
+        &format!(r#"{{{app},"userId":["alice"]}}"#),
+        &format!(r#"{{{app},"userId":"alice","identifier":"alice"}}"#),
+        &format!(r#"{{{app},"userId":"alice","userId":"alice"}}"#),
+        &format!(r#"{{{app},"userId":"\ud800"}}"#),
+        &format!(r#"{{{app},"userId":"a{}b"}}"#, '\n'),
+        &format!(r#"{{{app},"expire":null}}"#),
+        &format!(r#"{{{app},"expire":0}}"#),
+        &format!(r#"{{{app},"expire":-1}}"#),
+        &format!(r#"{{{app},"expire":-0}}"#),
+        &format!(r#"{{{app},"expire":60.5}}"#),
+        &format!(r#"{{{app},"expire":60.0}}"#),
+        &format!(r#"{{{app},"expire":6e1}}"#),
+        &format!(r#"{{{app},"expire":"60"}}"#),
+        &format!(r#"{{{app},"expire":"1h"}}"#),
+        &format!(r#"{{{app},"expire":true}}"#),
+        &format!(r#"{{{app},"expire":[60]}}"#),
+        &format!(r#"{{{app},"expire":18446744073709551616}}"#),
+        &format!(r#"{{{app},"expire":60,"expire":60}}"#),
+        &format!(r#"{{{app},"x":{}{}}}"#, "[".repeat(7000), "]".repeat(7000)),
+        &"[".repeat(16_000),
+        &"{\"a\":".repeat(2_600),
+    ] {
+        let call = service.public.post("/v1/usersig").bearer(&session("alice")).body("application/json", body);
+        let answer = call.send();
+        let shown: String = body.chars().take(100).collect();
+        assert_eq!(answer.status, 400, "{shown}: {}", answer.text());
+        answer.refused(400, "invalid_request");
+    }
+    for bytes in [&b"\xff\xfe{}"[..], b"{\"userId\":\"\xff\"}", b"\x00"] {
+        let call = service.public.post("/v1/usersig").bearer(&session("alice")).body("application/json", bytes);
+        call.send().refused(400, "invalid_request");
+    }
+}
+
+#[test]
+fn a_post_takes_nothing_from_the_query() {
+    let service = Setup::two_apps().start();
+    let ask = |query: &str, body| {
+        service.public.post(format!("/v1/usersig{query}")).json(body).bearer(&session("alice")).send()
+    };
+    ask("?sdkAppId=1400000000", json!({"sdkAppId": 1_400_000_000})).refused(400, "invalid_request");
+    ask("?expire=60", json!({"sdkAppId": 1_400_000_000})).refused(400, "invalid_request");
+    ask("?x=y", json!({"sdkAppId": 1_400_000_000})).refused(400, "invalid_request");
+    ask("?", json!({"sdkAppId": 1_400_000_000})).ok();
+}
+
+#[test]
+fn a_problem_tells_what_to_change_and_repeats_no_value() {
+    let service = Setup::simple().start();
+    for (query, name) in [("expire=SENTINEL", "expire"), ("sdkAppId=SENTINEL", "sdkAppId"), ("token=SENTINEL", "token")]
+    {
+        let answer = service.public.get(format!("/v1/usersig?{query}")).bearer(&session("alice")).send();
+        let problem = answer.refused(400, "invalid_request");
+        let detail = problem["detail"].as_str().expect("text");
+        assert!(detail.contains(name) || detail.contains("invalid digit"), "{detail}");
+        assert!(!detail.contains("SENTINEL"), "{detail}");
+    }
+}
+
+#[test]
+fn percent_encoding_is_understood() {
+    let service = Setup::simple().start();
+    let path = "/v1/usersig?%73dkAppId=%31400000000&userId=%61lice&expire=6%30";
+    assert_eq!(service.public.get(path).bearer(&session("alice")).send().ok()["expire"], 60);
+    let path = "/v1/usersig?userId=%zz";
+    let answer = service.public.get(path).bearer(&session("alice")).send();
+    assert!([400, 403].contains(&answer.status), "{answer:?}");
+}
