@@ -24,7 +24,7 @@ const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.yaml");
 const SUITE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/openapi");
 
 /// The configuration behind the document's examples: three kinds of credential, and a back end that does not answer.
-fn described_service(limit: &str) -> Setup {
+fn described_service() -> Setup {
     let config = r#"
         [server]
         allowed_origins = ["https://m.example.com"]
@@ -63,7 +63,7 @@ fn described_service(limit: &str) -> Setup {
         url = "http://127.0.0.1:1/me"
         user = "/id"
     "#;
-    Setup::new(format!("{config}\n[limit]\n{limit}\n"))
+    Setup::new(format!("{config}\n"))
 }
 
 /// A session of the examples' user, in whose claims are two rooms.

@@ -1,13 +1,21 @@
-//! Schemathesis: thousands of requests made up from the document, right ones and wrong ones, against the running binary.
+//! Schemathesis: requests made up from the document, right ones and wrong ones, against the running binary.
+
+use std::fs;
 
 use super::support::APP;
 use super::support::client::Client;
+use super::support::setup::path_text;
 use super::{DOCUMENT, SUITE, alice, described_service, python, succeed};
 
-/// All checks over one listener's operations, with a fixed seed; these headers carry the credential.
-fn exercise(listener: &str, client: &Client, headers: &[String]) {
+/// All checks over one listener's operations, with a fixed seed.
+fn exercise(listener: &str, client: &Client, auth: &str, headers: &[&str]) {
+    let config = fs::read_to_string(format!("{SUITE}/schemathesis.toml")).expect("a file of ours");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("schemathesis.toml");
+    fs::write(&file, config + auth).expect("a file in a directory of our own");
+
     let mut command = python("schemathesis");
-    command.args(["--config-file", &format!("{SUITE}/schemathesis.toml"), "run", DOCUMENT]);
+    command.args(["--config-file", path_text(&file), "run", DOCUMENT]);
     command.args(["--url", &client.url(""), "--include-tag", listener]);
     command.args(["--checks", "all", "--mode", "all", "--seed", "20240229", "--max-examples", "150"]);
     command.args(["--no-color", "--continue-on-failure", "--output-truncate", "false"]);
@@ -18,9 +26,10 @@ fn exercise(listener: &str, client: &Client, headers: &[String]) {
 }
 
 /// Runs the public listener's operations with one kind of credential, and sees that tickets were issued.
-fn exercise_public(headers: &[String]) {
-    let service = described_service("per_user = \"off\"\nper_address = \"off\"").start();
-    exercise("public", &service.public, headers);
+fn exercise_public(scheme: &str, key: &str, headers: &[&str]) {
+    let service = described_service().start();
+    let auth = format!("\n[auth.openapi.{scheme}]\n{key} = \"{}\"\n", alice());
+    exercise("public", &service.public, &auth, headers);
     for kind in ["private_map_key", "usersig"] {
         let issued = service.metrics().of(&format!("usersig_tickets_total{{app=\"{APP}\",kind=\"{kind}\"}}"));
         assert!(issued > 0.0, "the credential was a valid one, and so there are tickets of the kind {kind}");
@@ -29,21 +38,21 @@ fn exercise_public(headers: &[String]) {
 
 #[test]
 fn the_public_listener_with_a_bearer_token() {
-    exercise_public(&[format!("Authorization: Bearer {}", alice())]);
+    exercise_public("bearer", "bearer", &[]);
 }
 
 #[test]
 fn the_public_listener_with_a_cookie() {
-    exercise_public(&[format!("Cookie: session={}", alice()), "Sec-Fetch-Site: same-origin".to_owned()]);
+    exercise_public("cookie", "api_key", &["Sec-Fetch-Site: same-origin"]);
 }
 
 #[test]
 fn the_public_listener_with_a_header() {
-    exercise_public(&[format!("X-Access-Token: {}", alice())]);
+    exercise_public("header", "api_key", &[]);
 }
 
 #[test]
 fn the_ops_listener() {
-    let service = described_service("").start();
-    exercise("ops", &service.ops, &[]);
+    let service = described_service().start();
+    exercise("ops", &service.ops, "", &[]);
 }

@@ -19,7 +19,7 @@ from referencing.jsonschema import DRAFT202012
 ORDINARY_HEADERS = {"connection", "content-length", "content-type", "date"}
 
 document = yaml.safe_load(open(sys.argv[1], encoding="utf-8"))
-registry = Registry().with_resource("", Resource(contents=document, specification=DRAFT202012))
+registry = Registry().with_resource("urn:document", Resource(contents=document, specification=DRAFT202012))
 wrong = []
 
 
@@ -36,9 +36,17 @@ def resolved(part):
     return at(part["$ref"]) if "$ref" in part else part
 
 
+def absolute(part):
+    """A part of the document whose references lead into the document, wherever the part stands."""
+    if isinstance(part, dict):
+        lead = lambda key, below: f"urn:document{below}" if key == "$ref" else absolute(below)
+        return {key: lead(key, below) for key, below in part.items()}
+    return [absolute(below) for below in part] if isinstance(part, list) else part
+
+
 def hold(value, schema, where):
     """Notes every way in which a value does not fit its schema."""
-    for error in Draft202012Validator(schema, registry=registry).iter_errors(value):
+    for error in Draft202012Validator(absolute(schema), registry=registry).iter_errors(value):
         wrong.append(f"{where}{error.json_path.removeprefix('$')}: {error.message}")
 
 
