@@ -135,9 +135,12 @@ export function createTickets(options: TicketOptions = {}): Tickets {
 
   function renew(): Promise<Ticket> {
     if (flight) return flight;
-    const started = (flight = fetchTicket().finally(() => {
+    const started = fetchTicket();
+    const landed = () => {
       if (flight === started) flight = undefined;
-    }));
+    };
+    flight = started;
+    started.then(landed, landed);
     return started;
   }
 
@@ -357,6 +360,11 @@ const EXPIRED = 'userSigExpired';
 // The only codes that a new ticket mends. A login after any other makes a loop.
 const EXPIRED_CODES = [6206, 70001, 70052, 70101, 20002];
 
+/** Whether the SDK refused something because the ticket had expired: `withLogin` is renewing it, or has tried in vain. */
+export function isExpired(error: unknown): boolean {
+  return !!error && EXPIRED_CODES.includes((error as { code: number }).code);
+}
+
 const logins = new WeakMap<Chat, Promise<Login>>();
 
 /**
@@ -422,7 +430,7 @@ async function start(chat: Chat, tickets: Tickets, options: LoginOptions): Promi
   chat.on(KICKED_OUT, kicked);
   try {
     await enter().catch((error) => {
-      if (!error || !EXPIRED_CODES.includes(error.code)) throw error;
+      if (!isExpired(error)) throw error;
       return again(error);
     });
     busy = false;

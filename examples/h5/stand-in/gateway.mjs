@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { randomBytes } from 'node:crypto';
 import { WebSocketServer } from 'ws';
-import { EXPIRED, OK, verify } from './ticket.mjs';
+import { EXPIRED, OK, WRONG_APP, verify } from './ticket.mjs';
 
 const KICKED_BY_LOGIN = 1;
 
@@ -71,16 +71,17 @@ class Gateway {
     if (session && session.expired) return refuse(EXPIRED);
     if (command === 'wslogout') this.#online.delete(head.a2);
     if (command === 'sendmsg' && session) return this.#message(session, body, answer);
+    // Without an index that says "this was the last page" the SDK asks for the next one without end.
+    if (command === 'black_list_get') return answer({ BlackListItem: [], StartIndex: 0 });
     return answer();
   }
 
   #login(socket, { identifier, sdkappid, usersig }, answer, refuse) {
     const { sdkAppId, secret, instances, helloInterval } = this.#options;
     const now = Math.floor(Date.now() / 1000) + this.ahead;
-    const named = Number(sdkappid);
     // Whoever comes with another app's id is served by another app's gateway: here that is a mismatch.
     const { code, fields } = verify(usersig, { sdkAppId, secret, userId: identifier, now });
-    const verdict = code || (named === sdkAppId ? OK : 70014);
+    const verdict = code || (Number(sdkappid) === sdkAppId ? OK : WRONG_APP);
     this.logins.push({ userId: identifier, ticket: usersig, code: verdict, fields, at: Date.now() });
     if (verdict === EXPIRED && this.ahead && (this.aheadFor -= 1) <= 0) this.ahead = 0;
     if (verdict !== OK) return refuse(verdict);

@@ -1,7 +1,8 @@
 // What usersig.ts promises, in fake time: run `npm test`, which compiles it to plain JavaScript first.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, mock, test } from 'node:test';
-import { TicketError, createTickets, withLogin } from '../plain/usersig.js';
+import { TicketError, createTickets, isExpired, withLogin } from '../plain/usersig.js';
 
 const SECOND = 1000;
 const DAY = 86_400 * SECOND;
@@ -98,6 +99,11 @@ const rejectsWith = (promise, fields) =>
     for (const [name, value] of Object.entries(fields)) assert.equal(error[name], value, name);
     return true;
   });
+
+test('the copy in the mini-program is this file: `npm run copy` after every change', () => {
+  const read = (path) => readFileSync(new URL(path, import.meta.url), 'utf8');
+  assert.equal(read('../../miniprogram/utils/usersig.js'), read('../plain/commonjs/usersig.js'));
+});
 
 test('asks with cookies by default, and without a body so that no preflight is needed', async () => {
   const { requests, transport } = service(null);
@@ -554,4 +560,9 @@ test('logout while the login is on its way to the gateway: out in the end', asyn
   enter(0);
   await settle();
   assert.equal(sdk.logouts, 2);
+});
+
+test('isExpired tells what a new ticket mends', () => {
+  assert.deepEqual([70001, 20002, 70009, undefined].map((code) => isExpired({ code })), [true, true, false, false]);
+  assert.equal(isExpired(undefined), false);
 });
