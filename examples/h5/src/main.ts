@@ -40,7 +40,10 @@ let unsent: { to: string; content: string } | undefined;
 
 // The page's own errors are the person's to see too, not only the console's.
 window.addEventListener('error', (event) => fail(event.error));
-window.addEventListener('unhandledrejection', (event) => fail(event.reason));
+window.addEventListener('unhandledrejection', ({ reason }) => {
+  // The SDK leaves refusals of its own requests unhandled; an expired ticket is being renewed.
+  if (!isExpired(reason)) fail(reason);
+});
 element('language').addEventListener('click', () => {
   language = language === 'zh' ? 'en' : 'zh';
   render();
