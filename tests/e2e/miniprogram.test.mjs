@@ -69,16 +69,29 @@ globalThis.wx = wx;
 globalThis.getApp = () => ({ globalData: {} });
 globalThis.__wxConfig = {};
 const config = require('./config.js');
+const fromHere = createRequire(import.meta.url);
 const transport = require('./utils/transport.js');
 const { explain, explainEnd } = require('./utils/texts.js');
 const { createTickets } = require('./utils/usersig.js');
 
-test('signs in, gets a UserSig with the token in a header, and chats', async (t) => {
+/** The mini-program's module as it is with `sdk` in place of the SDK that it names, and with nothing left of earlier cases. */
+function imWith(sdk) {
+  const own = require.resolve('@tencentcloud/chat');
+  if (sdk !== '@tencentcloud/chat') require.cache[own] = { exports: fromHere(sdk) };
+  delete require.cache[require.resolve('./utils/im.js')];
+  return require('./utils/im.js');
+}
+
+for (const sdk of ['@tencentcloud/chat', 'tim-wx-sdk']) {
+  test(`${sdk}: signs in, gets a UserSig with the token in a header, and chats`, (t) => signsInAndChats(t, sdk));
+}
+
+async function signsInAndChats(t, sdk) {
   const gateway = await startGateway({ sdkAppId: APP, secret: SECRET });
   t.after(() => gateway.close());
   const demo = await startDemo(t);
   Object.assign(config, { service: demo.url, signIn: `${demo.url}/demo/session`, gateway: gateway.url });
-  const im = require('./utils/im.js');
+  const im = imWith(sdk);
 
   await im.signIn('alice');
   const ended = [];
@@ -116,7 +129,7 @@ test('signs in, gets a UserSig with the token in a header, and chats', async (t)
   await until('alice to be offline', () => gateway.users.length === 0);
   assert.deepEqual(ended, []);
   await assert.rejects(im.enter({}), { reason: 'signed_out', code: 'missing_credential' });
-});
+}
 
 test('tells a person what is wrong', async (t) => {
   const demo = await startDemo(t);

@@ -199,6 +199,7 @@ export async function deploy(t, { redis, browser, sameHost = false, gatewaySecre
     config: { service: sameHost ? '' : `http://127.0.0.1:${port}`, signIn: '/session', credential: 'cookie', gateway: gateway.url },
   });
   t.after(() => backEnd.close());
+  await backEnd.dropSessions();
   const running = await startService(t, { redis, port, pages: [backEnd.url], ...service });
   const world = { gateway, backEnd, service: running };
   world.person = () => person(t, browser, backEnd.url);
@@ -228,6 +229,10 @@ export async function person(t, browser, home, options = { locale: 'en-GB' }) {
       await page.fill('#user', user);
       await page.press('#user', 'Enter');
       await tab.state('online');
+    };
+    tab.say = async (text) => {
+      await page.fill('#text', text);
+      await page.press('#text', 'Enter');
     };
     await page.goto(home);
     return tab;

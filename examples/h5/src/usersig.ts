@@ -418,7 +418,7 @@ async function start(chat: Chat, tickets: Tickets, options: LoginOptions): Promi
     if (type !== EXPIRED) return end({ kicked: type });
     if (busy) return;
     busy = true;
-    again(new Error('the UserSig was refused as expired')).then(
+    again(Object.assign(new Error('the UserSig was refused as expired'), { code: 70001 })).then(
       () => {
         busy = false;
         if (!over && options.onRenewed) options.onRenewed(ticket);

@@ -54,9 +54,16 @@ class Gateway {
     return [...this.#online.values()].filter((session) => !session.expired).map((session) => session.userId);
   }
 
-  /** From now on whatever this user's instances send is refused, as when their ticket runs out while they are online. */
-  expire(userId) {
-    for (const session of this.#online.values()) if (session.userId === userId) session.expired = true;
+  /**
+   * Whatever this user's instances send is refused, as when their ticket runs out while they are online: from now on, or
+   * from their next `command` on, such as `sendmsg`.
+   */
+  expire(userId, command) {
+    for (const session of this.#online.values()) {
+      if (session.userId !== userId) continue;
+      if (command) session.expiresAt = command;
+      else session.expired = true;
+    }
   }
 
   #frame(socket, { head, body }) {
@@ -68,6 +75,7 @@ class Gateway {
     // After a lost connection the SDK comes back with the key of its last login.
     const session = this.#online.get(head.a2);
     if (command === 'wslogin' && !session) return refuse(EXPIRED);
+    if (session && session.expiresAt === command) session.expired = true;
     if (session && session.expired) return refuse(EXPIRED);
     if (command === 'wslogout') this.#online.delete(head.a2);
     if (command === 'sendmsg' && session) return this.#message(session, body, answer);

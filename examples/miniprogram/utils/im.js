@@ -8,6 +8,8 @@ const { createTickets, withLogin } = require('./usersig.js');
 let token = '';
 let chat;
 let login;
+// tim-wx-sdk cannot be asked for it.
+let isReady = false;
 
 const tickets = createTickets({
   service: config.service,
@@ -43,6 +45,8 @@ async function enter({ onMessage, ...handlers }) {
   if (!chat) {
     chat = TencentCloudChat.create({ SDKAppID: sdkAppId, ...(config.gateway && { proxyServer: config.gateway }) });
     chat.setLogLevel(2);
+    chat.on(TencentCloudChat.EVENT.SDK_READY, () => (isReady = true));
+    chat.on(TencentCloudChat.EVENT.SDK_NOT_READY, () => (isReady = false));
     chat.on(TencentCloudChat.EVENT.MESSAGE_RECEIVED, ({ data }) => data.forEach(onMessage));
   }
   const ready = whenReady();
@@ -52,7 +56,7 @@ async function enter({ onMessage, ...handlers }) {
 }
 
 function whenReady() {
-  if (chat.isReady()) return Promise.resolve();
+  if (isReady) return Promise.resolve();
   return new Promise((resolve) => {
     chat.on(TencentCloudChat.EVENT.SDK_READY, function ready() {
       chat.off(TencentCloudChat.EVENT.SDK_READY, ready);
@@ -73,6 +77,7 @@ async function signOut() {
   tickets.clear();
   const [left, used] = [login, chat];
   login = chat = undefined;
+  isReady = false;
   if (left) await left.logout();
   // It logs out once more, and rejects because nobody is logged in.
   if (used) await used.destroy().catch(() => undefined);

@@ -300,7 +300,7 @@ async function start(chat, tickets, options) {
         if (busy)
             return;
         busy = true;
-        again(new Error('the UserSig was refused as expired')).then(() => {
+        again(Object.assign(new Error('the UserSig was refused as expired'), { code: 70001 })).then(() => {
             busy = false;
             if (!over && options.onRenewed)
                 options.onRenewed(ticket);
