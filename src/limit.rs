@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use lru::LruCache;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::session::{Fault, RedisServer};
 use crate::ticket::{SdkAppId, UserId};
@@ -213,6 +213,8 @@ struct SharedLimit {
     script: redis::Script,
     interval: Duration,
     burst: NonZeroU32,
+    /// Whether the last use failed, so that the log is told of the change and not of each request.
+    is_away: AtomicBool,
 }
 
 /// Returns 0, or the microseconds to wait. The one value that is kept is the time at which the user is a stranger again.
@@ -232,7 +234,13 @@ impl SharedLimit {
     const PREFIX: &str = "usersig:limit:";
 
     fn new(server: RedisServer, rate: Rate, burst: NonZeroU32) -> Self {
-        Self { server, script: redis::Script::new(GCRA), interval: rate.interval(), burst }
+        Self {
+            server,
+            script: redis::Script::new(GCRA),
+            interval: rate.interval(),
+            burst,
+            is_away: AtomicBool::new(false),
+        }
     }
 
     /// Counts a ticket in Redis. While Redis is away the replica's own limit, which has let it pass, is all there is.
@@ -245,13 +253,15 @@ impl SharedLimit {
                 Ok(call.arg(interval).arg(self.burst.get()).invoke_async::<u64>(&mut connection).await?)
             },
         );
-        match wait.await {
-            Ok(0) => Ok(()),
+        let wait = wait.await;
+        match (&wait, self.is_away.swap(wait.is_err(), Ordering::Relaxed)) {
+            (Err(fault), false) => warn!(cause = %fault, "the shared limit is away, each replica limits for itself"),
+            (Ok(_), true) => info!("the shared limit is back"),
+            (Ok(_), false) | (Err(_), true) => {}
+        }
+        match wait {
+            Ok(0) | Err(_) => Ok(()),
             Ok(micros) => Err(Duration::from_micros(micros).into()),
-            Err(fault) => {
-                warn!(cause = %fault, "the shared limit is away, each replica limits for itself");
-                Ok(())
-            }
         }
     }
 }

@@ -9,6 +9,7 @@ use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::FutureExt;
+use prometheus::IntGauge;
 use tracing::{error, info, warn};
 
 use super::identity::{RequestId, TraceParent, X_REQUEST_ID};
@@ -78,7 +79,7 @@ pub(super) async fn answer<'a>(
     handle: impl AsyncFnOnce(&RequestId, &mut Decision<'a>) -> Result<Answer, Problem>,
 ) -> HttpResponse {
     let start = Instant::now();
-    state.in_flight.inc();
+    let _in_flight = InFlight::enter(&state.in_flight);
     let id = RequestId::of(request.headers());
     let mut decision = Decision::default();
     let result = AssertUnwindSafe(handle(&id, &mut decision))
@@ -101,13 +102,28 @@ pub(super) async fn answer<'a>(
         let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         audit(&id, TraceParent::of(request.headers()).as_ref(), route, &decision, result.as_ref().err(), took);
     }
-    state.in_flight.dec();
     let mut response = respond(id, result);
     state.doors.origins.expose(request.headers(), response.headers_mut());
     if state.lifecycle.is_draining() {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     response
+}
+
+/// Counts a request while it is being answered, also one whose caller goes away meanwhile.
+struct InFlight<'a>(&'a IntGauge);
+
+impl<'a> InFlight<'a> {
+    fn enter(gauge: &'a IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// Whether somebody asked for a ticket: neither a stray path or method, nor a browser's question beforehand.

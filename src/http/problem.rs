@@ -73,68 +73,52 @@ impl Code {
     /// The code as callers, logs and metrics show it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::InvalidRequest => "invalid_request",
-            Self::NotFound => "not_found",
-            Self::MethodNotAllowed => "method_not_allowed",
-            Self::RequestTimeout => "request_timeout",
-            Self::PayloadTooLarge => "payload_too_large",
-            Self::UnsupportedMediaType => "unsupported_media_type",
-            Self::MissingCredential => "missing_credential",
-            Self::InvalidSession => "invalid_session",
-            Self::UserMismatch => "user_mismatch",
-            Self::UserNotPermitted => "user_not_permitted",
-            Self::OriginDenied => "origin_denied",
-            Self::RoomNotPermitted => "room_not_permitted",
-            Self::UnknownApp => "unknown_app",
-            Self::UnusableUserId => "unusable_user_id",
-            Self::RateLimited => "rate_limited",
-            Self::InternalError => "internal_error",
-            Self::SessionCheckUnavailable => "session_check_unavailable",
-        }
+        self.row().0
     }
 
     /// The HTTP status that goes with the code.
     #[must_use]
     pub const fn status(self) -> StatusCode {
-        match self {
-            Self::InvalidRequest => StatusCode::BAD_REQUEST,
-            Self::NotFound | Self::UnknownApp => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::MissingCredential | Self::InvalidSession => StatusCode::UNAUTHORIZED,
-            Self::UserMismatch | Self::UserNotPermitted | Self::OriginDenied | Self::RoomNotPermitted => {
-                StatusCode::FORBIDDEN
-            }
-            Self::UnusableUserId => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Self::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::SessionCheckUnavailable => StatusCode::SERVICE_UNAVAILABLE,
-        }
+        self.row().1
     }
 
     /// One line for people, the same for every problem of this code.
     const fn title(self) -> &'static str {
+        self.row().2
+    }
+
+    const fn row(self) -> (&'static str, StatusCode, &'static str) {
+        use StatusCode as S;
         match self {
-            Self::InvalidRequest => "The request is malformed",
-            Self::NotFound => "There is nothing at this path",
-            Self::MethodNotAllowed => "This path does not take this method",
-            Self::RequestTimeout => "The request took too long to arrive",
-            Self::PayloadTooLarge => "The request body is too large",
-            Self::UnsupportedMediaType => "The request body is not JSON",
-            Self::MissingCredential => "There is no login session in this request",
-            Self::InvalidSession => "The login session is not valid",
-            Self::UserMismatch => "The session belongs to another user",
-            Self::UserNotPermitted => "No tickets are issued to this user",
-            Self::OriginDenied => "This page may not use the cookie",
-            Self::RoomNotPermitted => "This room or privilege is not permitted",
-            Self::UnknownApp => "This SDKAppID is not served here",
-            Self::UnusableUserId => "The session's user cannot be a user of Chat",
-            Self::RateLimited => "Too many requests",
-            Self::InternalError => "Something went wrong on our side",
-            Self::SessionCheckUnavailable => "The login session cannot be checked at the moment",
+            Self::InvalidRequest => ("invalid_request", S::BAD_REQUEST, "The request is malformed"),
+            Self::NotFound => ("not_found", S::NOT_FOUND, "There is nothing at this path"),
+            Self::MethodNotAllowed => {
+                ("method_not_allowed", S::METHOD_NOT_ALLOWED, "This path does not take this method")
+            }
+            Self::RequestTimeout => ("request_timeout", S::REQUEST_TIMEOUT, "The request took too long to arrive"),
+            Self::PayloadTooLarge => ("payload_too_large", S::PAYLOAD_TOO_LARGE, "The request body is too large"),
+            Self::UnsupportedMediaType => {
+                ("unsupported_media_type", S::UNSUPPORTED_MEDIA_TYPE, "The request body is not JSON")
+            }
+            Self::MissingCredential => {
+                ("missing_credential", S::UNAUTHORIZED, "There is no login session in this request")
+            }
+            Self::InvalidSession => ("invalid_session", S::UNAUTHORIZED, "The login session is not valid"),
+            Self::UserMismatch => ("user_mismatch", S::FORBIDDEN, "The session belongs to another user"),
+            Self::UserNotPermitted => ("user_not_permitted", S::FORBIDDEN, "No tickets are issued to this user"),
+            Self::OriginDenied => ("origin_denied", S::FORBIDDEN, "This page may not use the cookie"),
+            Self::RoomNotPermitted => ("room_not_permitted", S::FORBIDDEN, "This room or privilege is not permitted"),
+            Self::UnknownApp => ("unknown_app", S::NOT_FOUND, "This SDKAppID is not served here"),
+            Self::UnusableUserId => {
+                ("unusable_user_id", S::UNPROCESSABLE_ENTITY, "The session's user cannot be a user of Chat")
+            }
+            Self::RateLimited => ("rate_limited", S::TOO_MANY_REQUESTS, "Too many requests"),
+            Self::InternalError => ("internal_error", S::INTERNAL_SERVER_ERROR, "Something went wrong on our side"),
+            Self::SessionCheckUnavailable => (
+                "session_check_unavailable",
+                S::SERVICE_UNAVAILABLE,
+                "The login session cannot be checked at the moment",
+            ),
         }
     }
 }

@@ -5,7 +5,10 @@
 mod support;
 
 mod body;
+mod config;
 mod credentials;
+mod jwt;
+mod jwt_keys;
 mod lifetime;
 mod methods;
 mod origins;

@@ -66,9 +66,8 @@ impl TokenKey {
     fn ec(curve: &'static EcdsaSigningAlgorithm) -> Self {
         let private = EcdsaKeyPair::generate_pkcs8(curve, &SystemRandom::new()).expect("a key");
         let key = EcdsaKeyPair::from_pkcs8(curve, private.as_ref()).expect("a key");
-        let public = key.public_key().as_der().expect("DER");
-        let (private, public) = (pem("PRIVATE KEY", private.as_ref()), pem("PUBLIC KEY", public.as_ref()));
-        Self::new(EncodingKey::from_ec_pem(private.as_bytes()), private, public)
+        let private = pem("PRIVATE KEY", private.as_ref());
+        Self::new(EncodingKey::from_ec_pem(private.as_bytes()), private, public_pem(&key))
     }
 
     fn new(key: jsonwebtoken::errors::Result<EncodingKey>, private_pem: String, public_pem: String) -> Self {
@@ -99,6 +98,12 @@ pub(crate) fn session_with(mut claims: Value) -> String {
     let object = claims.as_object_mut().expect("claims are an object");
     object.entry("exp").or_insert_with(|| json!(now() + 3600));
     SHARED.token(Algorithm::HS256, claims)
+}
+
+/// The public half of a key on a curve.
+pub(crate) fn public_pem(key: &EcdsaKeyPair) -> String {
+    let public = key.public_key().as_der().expect("DER");
+    pem("PUBLIC KEY", public.as_ref())
 }
 
 /// DER as PEM (RFC 7468).

@@ -63,7 +63,7 @@ impl Service {
 
     /// Ends the service as an orchestrator does, and returns its whole log.
     pub(crate) fn stop(mut self) -> Vec<Value> {
-        self.signal(Signal::Term);
+        self.signal(Signal::TERM);
         let status = self.wait();
         assert_eq!(status.code(), Some(0), "{}", self.stderr.text());
         eventually("the log is read to its end", || self.stdout.at_end().then_some(()));

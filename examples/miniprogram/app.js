@@ -1,0 +1,2 @@
+// Nothing to do at start-up: the page signs in.
+App({});
