@@ -161,7 +161,7 @@ impl Provoked {
     }
 
     fn draining(&mut self, get: &Asked, head: &Asked) {
-        self.service.signal(Signal::Term);
+        self.service.signal(Signal::TERM);
         let ops = self.service.ops.clone();
         let draining = || Some(ops.get(get.path).send()).filter(|answer| answer.status != 200);
         self.keep(get, 503, "draining", eventually("the service drains", draining));
