@@ -68,6 +68,7 @@ impl Asked {
     }
 
     /// A request with these parameters beside its own.
+    #[expect(clippy::needless_pass_by_value, reason = "what stands in the parentheses is json!")]
     fn with<'a>(&self, client: &'a Client, more: Value) -> Call<'a> {
         let mut parameters = self.parameters.as_object().cloned().unwrap_or_default();
         parameters.extend(more.as_object().cloned().unwrap_or_default());
@@ -161,7 +162,7 @@ impl Provoked {
     }
 
     fn draining(&mut self, get: &Asked, head: &Asked) {
-        self.service.signal(Signal::Term);
+        self.service.signal(Signal::TERM);
         let ops = self.service.ops.clone();
         let draining = || Some(ops.get(get.path).send()).filter(|answer| answer.status != 200);
         self.keep(get, 503, "draining", eventually("the service drains", draining));
