@@ -1,5 +1,6 @@
 //! A real Redis server, which can be frozen, killed and started again.
 
+use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
@@ -107,20 +108,18 @@ impl Redis {
     }
 
     fn try_run(&mut self) -> bool {
+        let log = self.dir().join("redis.log");
+        // It may not be there yet.
+        let _ = fs::remove_file(&log);
         let mut command = program("redis-server");
-        command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"]);
-        command.arg(self.dir()).args(["--loglevel", "warning"]).args(&self.options);
-        let mut component = Component::start(&mut command);
-        let up = eventually("Redis answers or ends", || {
-            if component.has_ended() {
-                return Some(false);
-            }
-            // Whatever it says to us, it answers.
-            let stream = std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
-            stream.is_ok().then_some(true)
+        command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"]).arg(self.dir());
+        let mut component = Component::start(command.arg("--logfile").arg(&log).args(&self.options));
+        let is_up = eventually("Redis is ready or ends", || {
+            let ready = fs::read_to_string(&log).is_ok_and(|log| log.contains("Ready to accept connections"));
+            if ready { Some(true) } else { component.has_ended().then_some(false) }
         });
-        self.component = up.then_some(component);
-        up
+        self.component = is_up.then_some(component);
+        is_up
     }
 
     fn signal(&self, signal: Signal) {
