@@ -486,6 +486,22 @@ for (const type of ['multipleAccount', 'multipleDevice', 'REST_API_Kick']) {
   });
 }
 
+test('withLogin: kicked by another terminal while a new ticket is on its way: no login against it', async () => {
+  let answer;
+  const { transport } = service(null, () => new Promise((resolve) => (answer = resolve)));
+  const sdk = chat();
+  const ended = [];
+  const renewed = [];
+  const options = { onEnded: (end) => ended.push(end), onRenewed: (one) => renewed.push(one) };
+  await withLogin(sdk, createTickets({ transport }), options);
+  sdk.kick('userSigExpired');
+  await settle();
+  sdk.kick('multipleAccount');
+  answer(reply(200, ticket()));
+  await settle();
+  assert.deepEqual([sdk.logins.length, ended, renewed], [1, [{ kicked: 'multipleAccount' }], []]);
+});
+
 test('withLogin: expired while online and signed out meanwhile: told, and no login', async () => {
   const { requests, transport } = service(null, problem(401, 'invalid_session'));
   const sdk = chat();
