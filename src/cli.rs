@@ -370,7 +370,9 @@ fn secret(file: Option<&Path>) -> Result<Option<SecretKey>, String> {
 }
 
 fn lifetime(text: &str) -> Result<Lifetime, String> {
-    let duration = parse_duration(text).ok_or("expected a number and a unit, such as 90s, 15m, 24h or 7d")?;
+    let whole_seconds = |duration: &Duration| duration.subsec_nanos() == 0;
+    let duration = parse_duration(text).filter(whole_seconds);
+    let duration = duration.ok_or("expected a whole number and a unit, such as 90s, 15m, 24h or 7d")?;
     Lifetime::try_from(duration.as_secs()).map_err(|error| error.to_string())
 }
 

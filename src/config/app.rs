@@ -103,6 +103,9 @@ fn room_policy(mut section: Section<'_>) -> Option<RoomPolicy> {
 fn lifetime(value: Value) -> Result<Lifetime, String> {
     let longest = Duration::from_secs(Lifetime::MAX.as_secs().into());
     let duration = duration(Duration::from_secs(1)..=longest)(value)?;
+    if duration.subsec_nanos() != 0 {
+        return Err("is not in whole seconds, which is how tickets count".to_owned());
+    }
     Lifetime::try_from(duration.as_secs()).map_err(|error| error.to_string())
 }
 

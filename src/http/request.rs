@@ -183,7 +183,8 @@ fn field(name: &str, error: FieldError) -> Problem {
 async fn read<T: DeserializeOwned + Default>(request: &HttpRequest, payload: Payload) -> Result<T, Problem> {
     let query = request.query_string();
     if request.method() == Method::GET {
-        return serde_urlencoded::from_str(query).map_err(|error| Problem::invalid_request(format!("query: {error}")));
+        let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+        return serde_path_to_error::deserialize(pairs).map_err(|error| unreadable("query", &error));
     }
     let json = read_json(request, payload).await?;
     if !query.is_empty() {
@@ -231,7 +232,19 @@ pub(super) fn parse_object<T: DeserializeOwned>(json: &[u8]) -> Result<T, Proble
     if json.trim_ascii_start().first() != Some(&b'{') {
         return Err(Problem::invalid_request("the body is not a JSON object"));
     }
-    serde_json::from_slice(json).map_err(|error| Problem::invalid_request(format!("body: {error}")))
+    let mut body = serde_json::Deserializer::from_slice(json);
+    let asked = serde_path_to_error::deserialize(&mut body).map_err(|error| unreadable("body", &error))?;
+    body.end().map_err(|error| Problem::invalid_request(format!("body: {error}")))?;
+    Ok(asked)
+}
+
+/// Names the parameter, which serde's own messages leave out.
+fn unreadable<E: fmt::Display>(place: &str, error: &serde_path_to_error::Error<E>) -> Problem {
+    let message = match error.path().to_string() {
+        path if path == "." => format!("{place}: {}", error.inner()),
+        path => format!("{place}: {path}: {}", error.inner()),
+    };
+    Problem::invalid_request(message)
 }
 
 /// Whether a content type is `application/json`, whatever its parameters.

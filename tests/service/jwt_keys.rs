@@ -107,5 +107,5 @@ fn algorithms_that_do_not_fit_the_key() {
 fn no_key_or_several() {
     assert_unfit("", "", "secret", "missing");
     let both = [SECRET, "public_key = \"file:{dir}/app.key\"\n"].concat();
-    assert_unfit(&both, "a secret that is long enough for HS256", "secret", "one of");
+    assert_unfit(&both, "a secret that is long enough for HS256", "public_key", "one of");
 }

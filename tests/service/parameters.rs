@@ -143,6 +143,20 @@ fn a_body_that_is_not_as_it_should_be_is_400() {
 }
 
 #[test]
+fn a_whole_number_is_one_however_json_writes_it() {
+    let service = Setup::simple().start();
+    for body in [
+        r#"{"sdkAppId":1400000000,"expire":60}"#,
+        r#"{"sdkAppId":1400000000.0,"expire":60.0}"#,
+        r#"{"sdkAppId":1.4e9,"expire":6e1}"#,
+        r#"{"sdkAppId":14E8,"expire":600E-1}"#,
+    ] {
+        let call = service.public.post("/v1/usersig").bearer(&session("alice")).body("application/json", body);
+        assert_eq!(call.send().ok()["expire"], 60, "{body}");
+    }
+}
+
+#[test]
 fn a_post_takes_nothing_from_the_query() {
     let service = Setup::two_apps().start();
     let ask = |query: &str, body| {
@@ -155,15 +169,47 @@ fn a_post_takes_nothing_from_the_query() {
 }
 
 #[test]
-fn a_problem_tells_what_to_change_and_repeats_no_value() {
+fn a_problem_names_the_parameter() {
     let service = Setup::simple().start();
-    for (query, name) in [("expire=SENTINEL", "expire"), ("sdkAppId=SENTINEL", "sdkAppId"), ("token=SENTINEL", "token")]
-    {
-        let answer = service.public.get(format!("/v1/usersig?{query}")).bearer(&session("alice")).send();
+    let detail_of = |answer: crate::support::client::Answer| {
         let problem = answer.refused(400, "invalid_request");
-        let detail = problem["detail"].as_str().expect("text");
-        assert!(detail.contains(name) || detail.contains("invalid digit"), "{detail}");
-        assert!(!detail.contains("SENTINEL"), "{detail}");
+        problem["detail"].as_str().expect("text").to_owned()
+    };
+    for (name, value) in [
+        ("expire", "x"),
+        ("expire", "0"),
+        ("sdkAppId", "x"),
+        ("sdkAppId", "0"),
+        ("SDKAppID", "-1"),
+        ("token", "x"),
+        ("userId", ""),
+    ] {
+        let detail =
+            detail_of(service.public.get(format!("/v1/usersig?{name}={value}")).bearer(&session("alice")).send());
+        assert!(detail.to_lowercase().contains(&name.to_lowercase()), "{name}={value}: {detail}");
+    }
+    for (name, value) in [
+        ("expire", json!("60")),
+        ("expire", json!(-1)),
+        ("expire", json!(null)),
+        ("sdkAppId", json!("1400000000")),
+        ("sdkAppId", json!(0)),
+        ("userId", json!(7)),
+        ("identifier", json!("")),
+        ("roomId", json!("7")),
+        ("roomStr", json!(7)),
+        ("privileges", json!("join")),
+        ("privileges", json!(["fly"])),
+        ("unknown", json!(1)),
+    ] {
+        let mut body = json!({name: value});
+        if name != "roomStr" {
+            body.as_object_mut().expect("an object").entry("roomId").or_insert(json!(7));
+        }
+        let call = service.public.post("/v1/private-map-key").json(body.clone()).bearer(&session("alice"));
+        let detail = detail_of(call.send());
+        let name = if name == "identifier" { "userId" } else { name };
+        assert!(detail.contains(name), "{body}: {detail}");
     }
 }
 
