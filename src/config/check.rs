@@ -135,8 +135,11 @@ fn decode(section: &mut Section<'_>, user: Option<Pointer>) -> Option<Decode> {
 fn unwrap(section: &mut Section<'_>) -> Option<Unwrap> {
     let kinds = [("none", "none"), ("express", "express"), ("base64", "base64")];
     let kind = section.optional("unwrap", one_of(kinds)).unwrap_or("none");
+    let given = section.has("secrets");
     let secrets = section.optional("secrets", list(reference));
     match (kind, secrets) {
+        // They cannot be read, and that has been said.
+        (_, None) if given => None,
         ("express", Some(secrets)) if secrets.is_empty() => {
             section.reject(
                 "secrets",
@@ -186,6 +189,7 @@ fn jwt(section: &mut Section<'_>) -> Option<JwtCheck> {
     let issuer = section.optional("issuer", not_empty);
     let audience = section.optional("audience", list(not_empty)).unwrap_or_default();
     let authorized_parties = section.optional("authorized_parties", list(not_empty)).unwrap_or_default();
+    let given = ["secret", "public_key", "jwks"].into_iter().any(|key| section.has(key));
     let secret = section.optional("secret", reference);
     let public_key = section.optional("public_key", reference);
     let jwks = section.optional("jwks", key_source);
@@ -193,6 +197,11 @@ fn jwt(section: &mut Section<'_>) -> Option<JwtCheck> {
     let encoding = section.optional("secret_encoding", one_of(encodings));
     let discovery = issuer.clone().map(KeySource::Issuer);
     let keys = match (secret, public_key, jwks, discovery) {
+        // What is given cannot be used, and that has been said.
+        (None, None, None, _) if given => {
+            backend(section);
+            None
+        }
         (Some(secret), None, None, _) => shared_secret(section, &secret, encoding, algorithms.as_deref()),
         (None, Some(pem), None, _) => {
             one_key(section, "public_key", VerificationKey::from_pem(pem.as_bytes(), algorithms.as_deref()))

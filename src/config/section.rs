@@ -46,6 +46,11 @@ impl<'p> Section<'p> {
         self.problems.borrow_mut().push(Problem { key: self.key(key), message: message.into() });
     }
 
+    /// Whether a key is there and has not been read.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     /// The value of a key, if it is there and `read` takes it.
     pub(super) fn optional<T>(
         &mut self,
