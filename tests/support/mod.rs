@@ -13,12 +13,16 @@
 //! assert_eq!(answer.ok()["userId"], "alice");
 //! ```
 
+pub(crate) mod backend;
 pub(crate) mod client;
 pub(crate) mod clock;
 pub(crate) mod command;
+pub(crate) mod component;
 pub(crate) mod keys;
 pub(crate) mod metrics;
+pub(crate) mod proxy;
 pub(crate) mod raw;
+pub(crate) mod redis;
 pub(crate) mod service;
 pub(crate) mod setup;
 pub(crate) mod ticket;

@@ -1,0 +1,76 @@
+//! So many requests a second for as long as something lasts, each on its own merits.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::support::raw::Connection;
+
+/// The requests of one kind that are under way.
+pub(crate) struct Load {
+    clients: Vec<JoinHandle<Vec<Sample>>>,
+    over: Arc<AtomicBool>,
+}
+
+/// One answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sample {
+    /// Its HTTP status.
+    pub(crate) status: u16,
+    /// When it was asked for, from the beginning of the load.
+    pub(crate) asked: Duration,
+    /// How long it took.
+    pub(crate) took: Duration,
+}
+
+impl Load {
+    /// Starts sending this header line with `POST /v1/usersig`, `rate` times a second.
+    pub(crate) fn start(address: SocketAddr, rate: u32, header: &str) -> Self {
+        // Enough of them that none is still waiting when its next turn comes.
+        let clients = rate.max(8);
+        let over = Arc::new(AtomicBool::new(false));
+        let start = Instant::now();
+        let request = format!("POST /v1/usersig HTTP/1.1\r\nhost: im.example.com\r\nsec-fetch-site: same-origin\r\n{header}\r\n\r\n");
+        let clients = (0..clients).map(|number| {
+            let (over, request) = (Arc::clone(&over), request.clone());
+            thread::spawn(move || {
+                let mut connection = Connection::open(address);
+                let mut samples = Vec::new();
+                let mut turn = Duration::from_secs(1) / rate * number;
+                while !over.load(Ordering::Relaxed) {
+                    thread::sleep((start + turn).saturating_duration_since(Instant::now()));
+                    let asked = Instant::now();
+                    connection.send(&request);
+                    let status = connection.read().expect("an answer").status;
+                    samples.push(Sample { status, asked: asked - start, took: asked.elapsed() });
+                    turn += Duration::from_secs(1) / rate * clients;
+                }
+                samples
+            })
+        });
+        Self { clients: clients.collect(), over }
+    }
+
+    /// Stops sending, and returns every answer in the order in which they were asked for.
+    pub(crate) fn stop(self) -> Vec<Sample> {
+        self.over.store(true, Ordering::Relaxed);
+        let samples = self.clients.into_iter().flat_map(|client| client.join().expect("every request is answered"));
+        let mut samples: Vec<_> = samples.collect();
+        samples.sort_by_key(|sample| sample.asked);
+        samples
+    }
+}
+
+/// What the answers were like, for people.
+pub(crate) fn summary(samples: &[Sample]) -> String {
+    let mut times: Vec<_> = samples.iter().map(|sample| sample.took).collect();
+    times.sort_unstable();
+    let at = |share: usize| times.get((times.len() * share / 100).min(times.len().saturating_sub(1))).copied();
+    let status = |status| samples.iter().filter(|sample| sample.status == status).count();
+    format!(
+        "{} answers, {} of 200, {} of 503, median {:?}, 99 of 100 within {:?}, slowest {:?}",
+        samples.len(), status(200), status(503), at(50), at(99), at(100)
+    )
+}
