@@ -67,13 +67,19 @@ fn the_image_is_small_and_holds_two_files() {
     let size = info["Size"].as_u64().expect("a size");
     assert!(size <= LARGEST, "the image weighs {size} bytes");
     let archive = scratch("archive").join("image.tar");
-    stdout_of(container_tool("podman").args(["save", "--quiet", "--format", "docker-archive", "--output"]).arg(&archive).arg(image()));
+    stdout_of(
+        container_tool("podman")
+            .args(["save", "--quiet", "--format", "docker-archive", "--output"])
+            .arg(&archive)
+            .arg(image()),
+    );
     let list = |archive: &Path| stdout_of(Command::new("tar").arg("-tf").arg(archive));
     let directory = archive.parent().expect("a directory");
     stdout_of(Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(directory));
     let layers = list(&archive);
     let layers = layers.lines().filter(|name| name.ends_with(".tar") && !name.contains('/'));
-    let mut files: Vec<String> = layers.flat_map(|layer| list(&directory.join(layer)).lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let mut files: Vec<String> =
+        layers.flat_map(|layer| list(&directory.join(layer)).lines().map(str::to_owned).collect::<Vec<_>>()).collect();
     files.retain(|name| !name.ends_with('/'));
     files.sort();
     assert_eq!(files, ["etc/ssl/certs/ca-certificates.crt", "usersig"]);

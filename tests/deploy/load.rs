@@ -1,34 +1,39 @@
 //! Clients that ask for tickets without pause, and take note of every answer that is not a good one.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{JoinHandle, spawn};
 
-use usersig::ticket::{Fingerprint, SecretKey};
+use usersig::ticket::{Fingerprint, SecretKey, UnverifiedTicket};
 
-use crate::client::{Answer, Connection};
-use crate::service::signer_of;
-use crate::tools::wait_for;
+use crate::support::client::Answer;
+use crate::support::clock::eventually;
+use crate::support::raw::Connection;
 
 /// What the clients ask, and how they take a connection's end.
 pub(crate) struct Order {
     /// Where they ask; after an orderly end of a connection at the next of them.
     pub(crate) addresses: Vec<SocketAddr>,
-    /// The `Authorization` that they send.
-    pub(crate) authorization: String,
+    /// The session token that they present.
+    pub(crate) session: String,
     /// The keys that a ticket may be signed with.
     pub(crate) keys: Vec<SecretKey>,
     /// Whether a client ends with the first connection that is ended in order.
     pub(crate) ends_when_told: bool,
 }
 
-/// Clients at work.
+/// Clients at work. They end when this goes out of scope.
 pub(crate) struct Load {
     clients: Vec<JoinHandle<Outcome>>,
-    stop: Arc<AtomicBool>,
-    answered: Arc<AtomicU64>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    order: Order,
+    request: String,
+    stop: AtomicBool,
+    answered: AtomicU64,
 }
 
 /// What one client has seen.
@@ -38,40 +43,52 @@ pub(crate) struct Outcome {
     pub(crate) tickets: u64,
     /// What went wrong.
     pub(crate) failures: Vec<String>,
-    /// The keys that the tickets were signed with, in the order of their first ticket after another's.
+    /// The keys that the tickets were signed with, each where another's tickets ended.
     pub(crate) signers: Vec<Fingerprint>,
 }
 
 impl Load {
     pub(crate) fn start(clients: usize, order: Order) -> Self {
-        let (order, stop, answered) = (Arc::new(order), Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let request = format!(
+            "POST /v1/usersig HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
+             Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}",
+            order.session
+        );
+        let shared = Arc::new(Shared { order, request, stop: AtomicBool::new(false), answered: AtomicU64::new(0) });
         let client = |_| {
-            let (order, stop, answered) = (Arc::clone(&order), Arc::clone(&stop), Arc::clone(&answered));
-            spawn(move || run(&order, &stop, &answered))
+            let shared = Arc::clone(&shared);
+            spawn(move || run(&shared))
         };
-        Self { clients: (0..clients).map(client).collect(), stop, answered }
+        Self { clients: (0..clients).map(client).collect(), shared }
     }
 
-    /// Waits until `more` tickets have been issued from now on.
-    #[track_caller]
-    pub(crate) fn wait_for_tickets(&self, more: u64) {
-        let goal = self.answered() + more;
-        wait_for("tickets", || (self.answered() >= goal || self.clients.iter().all(JoinHandle::is_finished)).then_some(()));
-    }
-
+    /// How many answers there have been.
     pub(crate) fn answered(&self) -> u64 {
-        self.answered.load(Ordering::Relaxed)
+        self.shared.answered.load(Ordering::Relaxed)
+    }
+
+    /// Waits until there have been `more` answers from now on, or the clients have ended.
+    pub(crate) fn wait_for_answers(&self, more: u64) {
+        let goal = self.answered() + more;
+        let is_over = || self.clients.iter().all(JoinHandle::is_finished);
+        eventually("there are answers", || (self.answered() >= goal || is_over()).then_some(()));
     }
 
     /// Lets the clients finish what they are at.
     pub(crate) fn finish(self) -> Vec<Outcome> {
-        self.stop.store(true, Ordering::Relaxed);
+        self.shared.stop.store(true, Ordering::Relaxed);
         self.end()
     }
 
     /// Waits until the clients have ended by themselves.
-    pub(crate) fn end(self) -> Vec<Outcome> {
-        self.clients.into_iter().map(|client| client.join().expect("a client")).collect()
+    pub(crate) fn end(mut self) -> Vec<Outcome> {
+        self.clients.drain(..).map(|client| client.join().expect("a client")).collect()
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
     }
 }
 
@@ -83,51 +100,66 @@ pub(crate) fn without_failure(outcomes: &[Outcome]) -> u64 {
     outcomes.iter().map(|outcome| outcome.tickets).sum()
 }
 
-fn run(order: &Order, stop: &AtomicBool, answered: &AtomicU64) -> Outcome {
+/// The fingerprint of the one of `keys` that signed the whole of `ticket`.
+pub(crate) fn signer_of(ticket: &str, keys: &[SecretKey]) -> Option<Fingerprint> {
+    let ticket = UnverifiedTicket::decode(ticket).unwrap_or_else(|error| panic!("{ticket} {error}"));
+    keys.iter().find(|key| ticket.is_signed_by(key)).map(SecretKey::fingerprint)
+}
+
+/// A key whose 64 hex digits are all the same.
+pub(crate) fn key(digit: char) -> SecretKey {
+    SecretKey::parse(&secret(digit)).expect("64 hex digits")
+}
+
+/// These digits.
+pub(crate) fn secret(digit: char) -> String {
+    digit.to_string().repeat(64)
+}
+
+fn run(shared: &Shared) -> Outcome {
     const MOST_FAILURES: usize = 20;
+    let order = &shared.order;
     let mut outcome = Outcome::default();
     let mut connection = None;
     let mut place = 0;
-    while !stop.load(Ordering::Relaxed) && outcome.failures.len() < MOST_FAILURES {
-        match request(&mut connection, order.addresses[place], &order.authorization) {
-            Ok(answer) => {
-                outcome.take(&answer, &order.keys);
-                answered.fetch_add(1, Ordering::Relaxed);
-                if answer.closes {
-                    if order.ends_when_told {
-                        break;
-                    }
-                    connection = None;
-                    place = (place + 1) % order.addresses.len();
-                }
+    while !shared.stop.load(Ordering::Relaxed) && outcome.failures.len() < MOST_FAILURES {
+        let address = order.addresses[place];
+        let Some(answer) = request(&mut connection, address, &shared.request) else {
+            outcome.failures.push(format!("{address} did not answer"));
+            connection = None;
+            continue;
+        };
+        outcome.take(&answer, &order.keys);
+        shared.answered.fetch_add(1, Ordering::Relaxed);
+        if answer.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) {
+            if order.ends_when_told {
+                break;
             }
-            Err(error) => {
-                outcome.failures.push(format!("{}: {error}", order.addresses[place]));
-                connection = None;
-            }
+            connection = None;
+            place = (place + 1) % order.addresses.len();
         }
     }
     outcome
 }
 
-fn request(connection: &mut Option<Connection>, address: SocketAddr, authorization: &str) -> io::Result<Answer> {
+fn request(connection: &mut Option<Connection>, address: SocketAddr, request: &str) -> Option<Answer> {
     let connection = match connection {
         Some(connection) => connection,
-        None => connection.insert(Connection::open(address)?),
+        None => connection.insert(Connection::try_open(address).ok()?),
     };
-    let headers = [("Authorization", authorization), ("Content-Type", "application/json")];
-    connection.ask("POST", "/v1/usersig", &headers, "{}")
+    connection.send(request);
+    connection.read()
 }
 
 impl Outcome {
     fn take(&mut self, answer: &Answer, keys: &[SecretKey]) {
         if answer.status != 200 {
-            self.failures.push(format!("{} {}", answer.status, answer.body));
+            self.failures.push(format!("{} {}", answer.status, answer.text()));
             return;
         }
         let signer = answer.json()["userSig"].as_str().and_then(|ticket| signer_of(ticket, keys));
         match signer {
-            None => self.failures.push(format!("signed with no key of ours: {}", answer.body)),
+            None => self.failures.push(format!("signed with no key of ours: {}", answer.text())),
             Some(signer) => {
                 self.tickets += 1;
                 if self.signers.last() != Some(&signer) {

@@ -2,9 +2,11 @@
 //!
 //! `tests/install/deploy` installs the tools. Everything runs as root (containers need it), and only on loopback.
 
-mod client;
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "every suite uses a part of what the suites share")]
+mod support;
+
 mod compose;
-mod dashboard;
 mod image;
 mod load;
 mod manifests;
@@ -12,5 +14,4 @@ mod pod;
 mod reload;
 mod restart;
 mod rules;
-mod service;
 mod tools;

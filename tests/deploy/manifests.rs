@@ -55,7 +55,8 @@ pub(crate) fn checkov(command: &mut Command) -> Value {
     let text = stdout_of(command.args(["--skip-download", "--soft-fail", "--output", "json"]));
     let report: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
     let failed = report["results"]["failed_checks"].as_array().expect("a list").iter();
-    let failed: Vec<String> = failed.map(|check| format!("{} {} {}", check["check_id"], check["resource"], check["check_name"])).collect();
+    let failed: Vec<String> =
+        failed.map(|check| format!("{} {} {}", check["check_id"], check["resource"], check["check_name"])).collect();
     assert!(failed.is_empty(), "{failed:#?}");
     report
 }
@@ -96,7 +97,8 @@ fn dns_is_reached_and_the_ops_port_is_for_the_scraper_alone() {
         let dns = &policy["egress"][0]["to"][0]["podSelector"]["matchLabels"];
         assert_eq!(*dns, serde_json::json!({ "k8s-app": "kube-dns" }), "{place}");
         for entry in policy["ingress"].as_array().expect("a list") {
-            let from_monitoring = entry["from"][0]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] == "monitoring";
+            let from_monitoring =
+                entry["from"][0]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] == "monitoring";
             assert_eq!(entry["ports"][0]["port"] == "ops", from_monitoring, "{place}");
         }
         for ingress in documents.iter().filter(|document| kind(document) == "Ingress") {
@@ -147,9 +149,15 @@ fn assert_has_every_file(documents: &[Value], pod: &Value, container: &Value, to
         let Some(source) = source else { continue };
         let keys: Vec<String> = match source["stringData"].as_object() {
             Some(data) => data.keys().cloned().collect(),
-            None => source["spec"]["data"].as_array().expect("data").iter().filter_map(|entry| entry["secretKey"].as_str().map(str::to_owned)).collect(),
+            None => source["spec"]["data"]
+                .as_array()
+                .expect("data")
+                .iter()
+                .filter_map(|entry| entry["secretKey"].as_str().map(str::to_owned))
+                .collect(),
         };
-        let mount = container["volumeMounts"].as_array().expect("mounts").iter().find(|mount| mount["name"] == volume["name"]);
+        let mount =
+            container["volumeMounts"].as_array().expect("mounts").iter().find(|mount| mount["name"] == volume["name"]);
         let directory = mount.and_then(|mount| mount["mountPath"].as_str()).expect("it is mounted");
         for key in keys {
             assert!(toml.contains(&format!("\"file:{directory}/{key}\"")), "{place}: nothing reads {secret}/{key}");
@@ -160,9 +168,7 @@ fn assert_has_every_file(documents: &[Value], pod: &Value, container: &Value, to
 #[test]
 fn the_binary_accepts_every_configuration() {
     let directory = scratch("configurations");
-    let mut configurations = vec![
-        ("compose".to_owned(), read("deploy/compose/usersig.toml")),
-    ];
+    let mut configurations = vec![("compose".to_owned(), read("deploy/compose/usersig.toml"))];
     for Kustomization { name, documents, .. } in kustomizations() {
         let config = documents.iter().find_map(|document| document["data"]["usersig.toml"].as_str());
         configurations.push((name.clone(), config.expect("a configuration").to_owned()));

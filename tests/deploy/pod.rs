@@ -4,14 +4,17 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
+use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
-use crate::client;
 use crate::image::{container_tool, image};
-use crate::load::{Load, Order, without_failure};
+use crate::load::{Load, Order, key, secret, signer_of, without_failure};
 use crate::manifests::{find, kind, object};
-use crate::service::{bearer, key, secret, signer_of};
-use crate::tools::{free_port, kustomizations, loopback, scratch, stdout_of, wait_for};
+use crate::support::client::Client;
+use crate::support::clock::{eventually, now};
+use crate::support::keys::TokenKey;
+use crate::support::raw::Connection;
+use crate::tools::{free_port, kustomizations, loopback, scratch, stdout_of};
 
 const POD: &str = "usersig-pod-0";
 const CONTAINER: &str = "usersig-pod-0-usersig";
@@ -24,24 +27,23 @@ fn the_deployment_runs_locked_up_follows_its_secret_and_drains() {
     let overlay = kustomizations().iter().find(|built| built.name == "local").expect("the overlay");
     let manifests = &overlay.documents;
     let session_secret = find(manifests, "Secret", "usersig-session")["stringData"]["jwt"].as_str().expect("a secret");
-    let authorization = bearer("alice", session_secret);
+    let claims = json!({ "sub": "alice", "exp": now() + 3600 });
+    let session = TokenKey::secret(session_secret.as_bytes()).token(Algorithm::HS256, claims);
     let pod = Pod::play(manifests);
 
     assert_locked_up(pod.process());
     stdout_of(container_tool("podman").args(["exec", CONTAINER, "/usersig", "healthcheck"]));
-    let answer = client::ask(pod.public, "POST", "/v1/usersig", &[("Authorization", &authorization)]).expect("an answer");
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    let ticket = answer.json()["userSig"].as_str().expect("a ticket").to_owned();
-    assert_eq!(signer_of(&ticket, &[key('0')]), Some(key('0').fingerprint()));
+    let answer = pod.public.post("/v1/usersig").bearer(&session).send().ok();
+    let signer = signer_of(answer["userSig"].as_str().expect("a ticket"), &[key('0')]);
+    assert_eq!(signer, Some(key('0').fingerprint()));
 
     let keys = vec![key('0'), key('a')];
-    let addresses = vec![pod.public];
-    let load = Load::start(4, Order { addresses, authorization, keys, ends_when_told: true });
-    load.wait_for_tickets(100);
+    let load = Load::start(4, Order { addresses: vec![pod.public.address], session, keys, ends_when_told: true });
+    load.wait_for_answers(100);
     pod.secrets("usersig-app").replace("1400000000", &secret('a'));
     let series = format!("usersig_key_info{{app=\"1400000000\",fingerprint=\"{}\"}} 1", key('a').fingerprint());
-    wait_for("the new key", || client::get(pod.ops, "/metrics").body.contains(&series).then_some(()));
-    load.wait_for_tickets(100);
+    eventually("the new key is used", || pod.ops.get("/metrics").send().text().contains(&series).then_some(()));
+    load.wait_for_answers(100);
 
     stdout_of(container_tool("podman").args(["stop", "--time", "25", CONTAINER]));
     let outcomes = load.end();
@@ -73,7 +75,8 @@ fn assert_locked_up(process: u32) {
     assert_eq!(field("Seccomp"), "2", "a filter");
     let mounts = read("mountinfo");
     let options_of = |target: &str| {
-        let mut mount = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>()).filter(|mount| mount[4] == target);
+        let mut mount =
+            mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>()).filter(|mount| mount[4] == target);
         mount.next().unwrap_or_else(|| panic!("{target} in {mounts}"))[5].split(',').collect::<Vec<_>>()
     };
     for target in ["/", "/etc/usersig", "/run/secrets/usersig", "/run/secrets/usersig-session"] {
@@ -100,20 +103,21 @@ fn memory_limit(cgroups: &str) -> String {
 
 /// The pod of the Deployment, removed with everything of it in the end.
 struct Pod {
-    public: std::net::SocketAddr,
-    ops: std::net::SocketAddr,
+    public: Client,
+    ops: Client,
 }
 
 impl Pod {
     fn play(manifests: &[Value]) -> Self {
         remove();
         image();
-        let (public, ops) = (loopback(free_port()), loopback(free_port()));
+        let (public, ops) = (Client::new(loopback(free_port())), Client::new(loopback(free_port())));
         let kinds = ["ConfigMap", "Secret", "Deployment"];
-        let mut documents: Vec<Value> = manifests.iter().filter(|document| kinds.contains(&kind(document))).cloned().collect();
+        let mut documents: Vec<Value> =
+            manifests.iter().filter(|document| kinds.contains(&kind(document))).cloned().collect();
         for document in &mut documents {
             match kind(document) {
-                "Deployment" => adapt(document, [public.port(), ops.port()]),
+                "Deployment" => adapt(document, [public.address.port(), ops.address.port()]),
                 // Podman reads no stringData, and versions differ on base64; the test lays the files itself.
                 "Secret" => {
                     let keys: Vec<String> = object(document, "/stringData").keys().cloned().collect();
@@ -135,9 +139,12 @@ impl Pod {
             }
         }
         stdout_of(container_tool("podman").args(["pod", "start", POD]));
-        wait_for("readiness", || {
+        eventually("the pod is ready", || {
             assert_eq!(inspect("{{.State.Status}}"), "running", "{}", logs());
-            client::ask(ops, "GET", "/readyz", &[]).is_ok_and(|answer| answer.status == 200).then_some(())
+            // The published port takes connections before the service does.
+            let mut connection = Connection::try_open(pod.ops.address).ok()?;
+            connection.send("GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            connection.read().filter(|answer| answer.status == 200).map(|_| ())
         });
         pod
     }
@@ -161,9 +168,12 @@ impl Drop for Pod {
     }
 }
 
-/// What a cluster does by other means: where the image is, how many there are, and which ports are reached from outside.
+/// What a cluster does by other means: where the image is, how many there are, and which ports are reached from outside;
+/// and one user may ask as often as the load does.
 fn adapt(deployment: &mut Value, ports: [u16; 2]) {
     object(deployment, "/spec").insert("replicas".to_owned(), json!(1));
+    let env = deployment.pointer_mut("/spec/template/spec/containers/0/env").and_then(Value::as_array_mut);
+    env.expect("variables").push(json!({ "name": "USERSIG__LIMIT__PER_USER", "value": "off" }));
     object(deployment, "/spec/template/spec/containers/0").insert("image".to_owned(), json!(crate::image::IMAGE));
     for (place, port) in ports.into_iter().enumerate() {
         let entry = object(deployment, &format!("/spec/template/spec/containers/0/ports/{place}"));

@@ -21,7 +21,8 @@ fn every_alert_is_made_to_fire_and_to_stay_silent() {
     for alert in alerts() {
         for fires in [true, false] {
             let has_case = cases.iter().any(|case| {
-                case["alertname"] == alert["alert"] && case["exp_alerts"].as_array().is_some_and(|list| list.is_empty() != fires)
+                case["alertname"] == alert["alert"]
+                    && case["exp_alerts"].as_array().is_some_and(|list| list.is_empty() != fires)
             });
             assert!(has_case, "{} has no case in which it fires: {fires}", alert["alert"]);
         }

@@ -1,18 +1,13 @@
-//! Runs the tools that check what is under `deploy/`, and waits for what they start.
+//! Runs the tools that check what is under `deploy/`.
 
 use std::fs;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
-
-/// How long anything may take that usually takes a moment.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A path inside the repository.
 pub(crate) fn repository(path: &str) -> PathBuf {
@@ -65,7 +60,8 @@ pub(crate) fn stdout_with(command: &mut Command, input: &str) -> String {
 /// The documents of a YAML text.
 #[track_caller]
 pub(crate) fn yaml(text: &str) -> Vec<Value> {
-    const TO_JSON: &str = "import json, sys, yaml; json.dump([d for d in yaml.safe_load_all(sys.stdin) if d], sys.stdout)";
+    const TO_JSON: &str =
+        "import json, sys, yaml; json.dump([d for d in yaml.safe_load_all(sys.stdin) if d], sys.stdout)";
     let json = stdout_with(python_tool("python").args(["-c", TO_JSON]), text);
     serde_json::from_str(&json).expect("JSON")
 }
@@ -118,48 +114,6 @@ pub(crate) fn free_port() -> u16 {
 /// A loopback address.
 pub(crate) fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
-}
-
-/// What `look` finds, as soon as it finds something.
-#[track_caller]
-pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(start.elapsed() < DEADLINE, "waited in vain for {what}");
-        sleep(Duration::from_millis(50));
-    }
-}
-
-/// A process that ends with the test, whatever its outcome.
-pub(crate) struct Process(pub(crate) Child);
-
-impl Process {
-    #[track_caller]
-    pub(crate) fn start(command: &mut Command) -> Self {
-        Self(command.stdin(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
-    }
-
-    /// Sends a signal by its name, such as `TERM`.
-    #[track_caller]
-    pub(crate) fn signal(&self, name: &str) {
-        signal(self.0.id(), name);
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Sends a signal to a process.
-#[track_caller]
-pub(crate) fn signal(process: u32, name: &str) {
-    stdout_of(Command::new("kill").arg(format!("-{name}")).arg(process.to_string()));
 }
 
 /// The static release binary, as the image has it; built once.
