@@ -1,7 +1,7 @@
 //! The service as a whole: binds, runs, follows changed secrets, and drains.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{Data, to};
 use actix_web::{App as ActixApp, HttpServer};
 use prometheus::IntCounter;
+use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{error, info, warn};
@@ -74,20 +75,20 @@ impl Service {
     pub async fn serve(self) -> io::Result<()> {
         let state = self.public.clone();
         let listen = self.server.listen;
+        let (listener, door) = Door::open(listen).map_err(|error| cannot_bind("server.listen", listen, &error))?;
         let server = HttpServer::new(move || ActixApp::new().app_data(state.clone()).configure(public::routes))
             .workers(self.server.workers.get())
             .client_request_timeout(HEADER_TIMEOUT)
             .keep_alive(KEEP_ALIVE)
             .shutdown_timeout(self.server.drain.as_secs())
             .disable_signals()
-            .bind(listen)
-            .map_err(|error| cannot_bind("server.listen", listen, &error))?;
+            .listen(listener)?;
         let address = server.addrs()[0];
         let ops_address = spawn_ops(self.server.ops_listen, self.ops.clone())?;
         let server = server.run();
         info!(address = %ops_address, listener = "ops", "listening");
         info!(%address, listener = "public", workers = self.server.workers.get(), "listening");
-        self.until_told(server).await
+        self.until_told(server, Some(door)).await
     }
 
     /// Serves everything, and the demo's routes beside it, on one loopback address.
@@ -96,7 +97,7 @@ impl Service {
     /// When the address cannot be bound, or the server fails.
     pub async fn serve_demo(self, demo: impl FnOnce(SocketAddr) -> Demo) -> io::Result<()> {
         let (public, ops, listen) = (self.public.clone(), self.ops.clone(), self.server.listen);
-        let listener = std::net::TcpListener::bind(listen).map_err(|error| cannot_bind("--listen", listen, &error))?;
+        let listener = TcpListener::bind(listen).map_err(|error| cannot_bind("--listen", listen, &error))?;
         let demo = Data::new(demo(listener.local_addr()?));
         let server = HttpServer::new(move || {
             ActixApp::new()
@@ -111,11 +112,11 @@ impl Service {
         .disable_signals()
         .listen(listener)?
         .run();
-        self.until_told(server).await
+        self.until_told(server, None).await
     }
 
     /// Runs until SIGTERM or SIGINT, then drains; a second signal ends it at once.
-    async fn until_told(mut self, server: ActixServer) -> io::Result<()> {
+    async fn until_told(mut self, server: ActixServer, door: Option<Door>) -> io::Result<()> {
         let lifecycle = Arc::clone(&self.ops.lifecycle);
         let handle = server.handle();
         let mut server = actix_web::rt::spawn(server);
@@ -144,6 +145,9 @@ impl Service {
         lifecycle.drain();
         let drained = async {
             sleep(self.server.lame_duck).await;
+            if let Some(door) = door {
+                door.close().await;
+            }
             let stopped = handle.stop(true);
             tokio::select! {
                 () = stopped => {}
@@ -172,6 +176,39 @@ impl Service {
         for secret in &mut self.secrets {
             secret.reload(&self.ops.metrics);
         }
+    }
+}
+
+/// The public listener's socket, which can be closed without cutting off who has just come in.
+struct Door(TcpListener);
+
+impl Door {
+    /// How many connections may wait to be accepted.
+    const BACKLOG: i32 = 2048;
+
+    fn open(address: SocketAddr) -> io::Result<(TcpListener, Self)> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // A restart takes the port over while connections of the process before it are still being forgotten.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(Self::BACKLOG)?;
+        let listener = TcpListener::from(socket);
+        let door = listener.try_clone()?;
+        Ok((listener, Self(door)))
+    }
+
+    /// Lets nobody in any more, and waits until all who are in have been taken to a worker.
+    ///
+    /// actix drops what is accepted and not yet with a worker when it is told to stop, and a closed socket resets what
+    /// has not been accepted. So the kernel is told first to overlook whoever knocks (a filter that keeps no byte of a
+    /// packet, `BPF_RET` 0): he knocks again within a second, and is refused in a way that sends him elsewhere.
+    async fn close(self) {
+        const KEEP_NOTHING: SockFilter = SockFilter::new(0x06, 0, 0, 0);
+        const TO_A_WORKER: Duration = Duration::from_millis(200);
+        if let Err(error) = SockRef::from(&self.0).attach_filter(&[KEEP_NOTHING]) {
+            warn!(cause = %error, "connections that arrive in this moment may be cut off");
+        }
+        sleep(TO_A_WORKER).await;
     }
 }
 
