@@ -4,17 +4,18 @@
 //! PHP, Express, Flask, Django and an `OpenID` Connect provider are the real ones; `tests/run` installs them.
 
 // mod cases_edge;
-// mod cases_from;
 // mod cases_http;
 // mod cases_jwt;
 // mod cases_key_set;
-// mod cases_redis;
-// mod cases_redis_down;
+mod cases_redis;
+mod cases_redis_down;
 // mod clients;
+mod cases_from;
 mod frozen;
 mod issuer;
 // mod life;
 mod load;
+mod one_rule;
 // mod probe;
 mod recipes;
 mod recovery;

@@ -9,43 +9,14 @@ use rustix::net::sockopt::set_socket_linger;
 use rustix::process::Signal;
 use serde_json::json;
 
+use crate::one_rule::{ID, back, http_rule, present, redis_rule, remember};
 use crate::support::backend::{Backend, Reply};
-use crate::support::client::Call;
 use crate::support::clock::eventually;
 use crate::support::proxy::{Proxy, Weather};
 use crate::support::raw::Connection;
 use crate::support::redis::Redis;
-use crate::support::service::Service;
-use crate::support::setup::{Setup, parts};
+use crate::support::setup::Setup;
 use crate::verdict::{allowed, ask, tickets, unavailable};
-
-/// A session id as Express makes them.
-const ID: &str = "J7NtoFxydheXskmww0KBwc_lwMDU1u-7";
-
-/// A rule by the name `victim` that reads plain session ids from this Redis.
-fn redis_rule(address: impl std::fmt::Display) -> Setup {
-    let rule = "[[session]]\nname = \"victim\"\nfrom = \"header:x-session\"\ncheck = \"redis\"\nkey = \"sess:{id}\"\nuser = \"/user\"\n";
-    Setup::new([parts::ONE_APP, rule, &format!("url = \"redis://{address}/0\"\n")].concat())
-}
-
-/// A rule by the name `victim` that asks this back end.
-fn http_rule(address: impl std::fmt::Display) -> Setup {
-    let rule = "[[session]]\nname = \"victim\"\nfrom = \"header:x-session\"\ncheck = \"http\"\nuser = \"/user\"\n";
-    Setup::new([parts::ONE_APP, rule, &format!("url = \"http://{address}/me\"\n")].concat())
-}
-
-fn present(call: Call<'_>) -> Call<'_> {
-    call.header("x-session", ID)
-}
-
-fn remember(redis: &Redis) {
-    redis.set(&format!("sess:{ID}"), r#"{"user":"alice"}"#);
-}
-
-/// Waits until alice gets tickets again.
-fn back(service: &Service) {
-    eventually("the service is back by itself", || (ask(service, present).status == 200).then_some(()));
-}
 
 #[test]
 fn redis_that_dropped_an_idle_connection_costs_no_request() {

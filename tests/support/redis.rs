@@ -92,13 +92,17 @@ impl Redis {
         line.map_or(0, |rest| rest.split(',').next().unwrap_or_default().parse().expect("a number"))
     }
 
+    /// A connection to keep.
+    pub(crate) fn connect(&self) -> redis::RedisResult<redis::Connection> {
+        redis::Client::open(self.url())?.get_connection()
+    }
+
     fn try_command<T: FromRedisValue>(&self, parts: &[impl ToRedisArgs]) -> redis::RedisResult<T> {
-        let mut connection = redis::Client::open(self.url())?.get_connection()?;
         let mut command = redis::Cmd::new();
         for part in parts {
             command.arg(part);
         }
-        command.query(&mut connection)
+        command.query(&mut self.connect()?)
     }
 
     fn try_run(&mut self) -> bool {
