@@ -5,8 +5,8 @@
 
 // mod cases_edge;
 // mod cases_http;
-// mod cases_jwt;
-// mod cases_key_set;
+mod cases_jwt;
+mod cases_key_set;
 mod cases_redis;
 mod cases_redis_down;
 // mod clients;
@@ -14,6 +14,7 @@ mod cases_from;
 mod frozen;
 mod issuer;
 // mod life;
+mod jwks;
 mod load;
 mod one_rule;
 // mod probe;
