@@ -246,7 +246,7 @@ impl SharedLimit {
     /// Counts a ticket in Redis. While Redis is away the replica's own limit, which has let it pass, is all there is.
     async fn count(&self, app: SdkAppId, user: &UserId) -> Result<(), TooOften> {
         let wait = self.server.run(
-            |_: &Fault| true,
+            |fault: &Fault| Some(fault),
             async |mut connection| {
                 let mut call = self.script.key(format!("{}{app}:{user}", Self::PREFIX));
                 let interval = u64::try_from(self.interval.as_micros()).unwrap_or(u64::MAX);

@@ -63,10 +63,7 @@ impl WatchedRule {
     }
 
     fn remember(&self, error: Option<&CheckError>) {
-        let fault = match error {
-            Some(CheckError::Fault(fault)) => Some(fault),
-            None | Some(CheckError::Denied(_)) => None,
-        };
+        let fault = error.and_then(CheckError::fault);
         // The gauge is the cheap look: while all is well, no lock is taken.
         if fault.is_none() && self.metrics.backend_up.get() == 1 {
             return;

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::Fault;
+use super::home::at_home;
 
 /// How a back end is reached.
 #[derive(Debug)]
@@ -94,7 +95,7 @@ impl Backend {
             }
             Ok(Reply { status: response.status().as_u16(), cache_control, body })
         };
-        timeout(self.timeout, exchange).await.unwrap_or(Err(Fault::Timeout(self.timeout)))
+        timeout(self.timeout, at_home(exchange)).await.map_err(|_| Fault::Timeout(self.timeout))??
     }
 
     pub(super) fn timeout(&self) -> Duration {

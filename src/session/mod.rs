@@ -7,6 +7,7 @@ mod backend;
 mod cache;
 mod document;
 mod error;
+mod home;
 mod http;
 mod introspect;
 mod jwt;

@@ -100,8 +100,7 @@ impl RedisCheck {
     }
 
     async fn read_in_time(&self, id: &str, context: &CheckContext<'_>) -> Result<Session, CheckError> {
-        let is_fault = |error: &CheckError| matches!(error, CheckError::Fault(_));
-        self.server.run(is_fault, async |connection| self.read(connection, id, context).await).await
+        self.server.run(CheckError::fault, async |connection| self.read(connection, id, context).await).await
     }
 
     async fn read(

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::Fault;
+use super::home::at_home;
 
 /// Which Redis, and how it is reached.
 pub struct RedisAddress {
@@ -29,7 +30,7 @@ pub struct RedisServer {
     connection: Mutex<Connection>,
 }
 
-/// The connection. It is made at the first use, inside the runtime that serves requests.
+/// The connection, made when it is first used.
 #[derive(Default)]
 struct Connection {
     manager: Option<ConnectionManager>,
@@ -59,18 +60,29 @@ impl RedisServer {
         Ok(Self { client, timeout: address.timeout, connection: Mutex::default() })
     }
 
-    /// Lets `work` use the connection until the deadline; a fault makes the next use try another connection.
+    /// Lets `work` use the connection until the deadline. Where the connection turns out to be broken, as after a night in
+    /// which nobody used it, `work` is done once more; so it must do no harm twice.
     ///
     /// # Errors
     /// Those of `work`, and a fault when it takes too long or there is no connection.
     pub async fn run<T, E: From<Fault>>(
         &self,
-        is_fault: impl Fn(&E) -> bool,
-        work: impl AsyncFnOnce(ConnectionManager) -> Result<T, E>,
+        fault_of: impl Fn(&E) -> Option<&Fault>,
+        work: impl AsyncFn(ConnectionManager) -> Result<T, E>,
     ) -> Result<T, E> {
-        let connection = self.connection()?;
-        let result = timeout(self.timeout, work(connection)).await.unwrap_or(Err(Fault::Timeout(self.timeout).into()));
-        if result.as_ref().is_err_and(is_fault) {
+        let attempts = at_home(async {
+            match work(self.connection()?).await {
+                // The manager has begun to make another.
+                Err(error) if matches!(fault_of(&error), Some(Fault::Transport(_))) => work(self.connection()?).await,
+                result => result,
+            }
+        });
+        let result = match timeout(self.timeout, attempts).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(fault)) => Err(fault.into()),
+            Err(_) => Err(Fault::Timeout(self.timeout).into()),
+        };
+        if result.as_ref().is_err_and(|error| fault_of(error).is_some()) {
             self.give_up_connection();
         }
         result
@@ -91,7 +103,7 @@ impl RedisServer {
         Ok(manager)
     }
 
-    /// Lets the next use make a new connection: the manager notices a closed one, but not one that has gone silent.
+    /// Lets the next use make a new connection: the manager replaces one that broke, but not one that has gone silent.
     fn give_up_connection(&self) {
         if let Ok(mut connection) = self.connection.lock()
             && connection.made_at.is_none_or(|made_at| made_at.elapsed() >= Self::RENEWAL)
@@ -101,12 +113,16 @@ impl RedisServer {
     }
 }
 
-/// The kind of an error and Redis' own code for it; its text may quote a command.
+/// What broke the connection, or else the kind of an error and Redis' own code for it; its text may quote a command.
 impl From<RedisError> for Fault {
     fn from(error: RedisError) -> Self {
-        Self::Redis(match error.code() {
-            Some(code) => format!("{} ({code})", error.category()),
-            None => error.category().to_owned(),
+        if error.is_io_error() {
+            return Self::Transport(format!("Redis: {error}"));
+        }
+        Self::Redis(match (error.code(), error.category()) {
+            (Some(code), "") => code.to_owned(),
+            (Some(code), category) => format!("{category} ({code})"),
+            (None, category) => category.to_owned(),
         })
     }
 }

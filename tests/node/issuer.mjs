@@ -87,5 +87,5 @@ app.get(`${mount}/login/:uid`, async (req, res) => {
 });
 app.use(mount, (req, res) => provider.callback()(req, res));
 
-const server = app.listen(0, '127.0.0.1', () => console.log(`listening ${server.address().port}`));
+const server = app.listen(0, '127.0.0.1', 64, () => console.log(`listening ${server.address().port}`));
 process.stdin.resume().on('end', () => process.exit());

@@ -59,7 +59,7 @@ impl Issuer {
         let mut cookies = BTreeMap::new();
         let mut path = format!(
             "/realms/a/auth?client_id=web&response_type=code&redirect_uri=https://app.example.com/cb&prompt=consent\
-             &scope=openid%20offline_access%20chat&resource={resource}&login_hint={user}"
+             &scope=openid%20offline_access%20chat&resource={resource}&login_hint={user}&nonce=n-0S6_WzA2Mj"
         );
         // The login page and the way back, each a redirect.
         let mut redirects = 0;

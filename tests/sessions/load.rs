@@ -19,10 +19,17 @@ pub(crate) struct Load {
 pub(crate) struct Sample {
     /// Its HTTP status.
     pub(crate) status: u16,
-    /// When it was asked for, from the beginning of the load.
-    pub(crate) asked: Duration,
+    /// When it was asked for.
+    pub(crate) asked: Instant,
+    /// When it had come.
+    pub(crate) answered: Instant,
+}
+
+impl Sample {
     /// How long it took.
-    pub(crate) took: Duration,
+    pub(crate) fn took(&self) -> Duration {
+        self.answered - self.asked
+    }
 }
 
 impl Load {
@@ -32,7 +39,9 @@ impl Load {
         let clients = rate.max(8);
         let over = Arc::new(AtomicBool::new(false));
         let start = Instant::now();
-        let request = format!("POST /v1/usersig HTTP/1.1\r\nhost: im.example.com\r\nsec-fetch-site: same-origin\r\n{header}\r\n\r\n");
+        let request = format!(
+            "POST /v1/usersig HTTP/1.1\r\nhost: im.example.com\r\nsec-fetch-site: same-origin\r\n{header}\r\n\r\n"
+        );
         let clients = (0..clients).map(|number| {
             let (over, request) = (Arc::clone(&over), request.clone());
             thread::spawn(move || {
@@ -44,7 +53,7 @@ impl Load {
                     let asked = Instant::now();
                     connection.send(&request);
                     let status = connection.read().expect("an answer").status;
-                    samples.push(Sample { status, asked: asked - start, took: asked.elapsed() });
+                    samples.push(Sample { status, asked, answered: Instant::now() });
                     turn += Duration::from_secs(1) / rate * clients;
                 }
                 samples
@@ -65,12 +74,19 @@ impl Load {
 
 /// What the answers were like, for people.
 pub(crate) fn summary(samples: &[Sample]) -> String {
-    let mut times: Vec<_> = samples.iter().map(|sample| sample.took).collect();
+    let mut times: Vec<_> = samples.iter().map(Sample::took).collect();
     times.sort_unstable();
-    let at = |share: usize| times.get((times.len() * share / 100).min(times.len().saturating_sub(1))).copied();
+    let at = |share: usize| {
+        times.get((times.len() * share / 100).min(times.len().saturating_sub(1))).copied().unwrap_or_default()
+    };
     let status = |status| samples.iter().filter(|sample| sample.status == status).count();
     format!(
         "{} answers, {} of 200, {} of 503, median {:?}, 99 of 100 within {:?}, slowest {:?}",
-        samples.len(), status(200), status(503), at(50), at(99), at(100)
+        samples.len(),
+        status(200),
+        status(503),
+        at(50),
+        at(99),
+        at(100)
     )
 }

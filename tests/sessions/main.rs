@@ -1,23 +1,25 @@
 //! Sessions that real back ends issue, recognised by the running binary, and everything that must be refused or survived.
 //!
 //! The tests whose names begin with `case_` and a number are the list of what must be refused or survived, one name a case. Redis, nginx,
-//! PHP, Express, Flask, Django and an OpenID Connect provider are the real ones; `tests/run` installs them.
+//! PHP, Express, Flask, Django and an `OpenID` Connect provider are the real ones; `tests/run` installs them.
 
 // mod cases_edge;
-// mod cases_from;
 // mod cases_http;
-// mod cases_jwt;
-// mod cases_key_set;
-// mod cases_redis;
-// mod cases_redis_down;
+mod cases_jwt;
+mod cases_key_set;
+mod cases_redis;
+mod cases_redis_down;
 // mod clients;
-// mod frozen;
+mod cases_from;
+mod frozen;
 mod issuer;
 // mod life;
-// mod load;
+mod jwks;
+mod load;
+mod one_rule;
 // mod probe;
 mod recipes;
-// mod recovery;
+mod recovery;
 // mod rules;
 mod sites;
 #[path = "../support/mod.rs"]

@@ -10,8 +10,7 @@ use crate::support::redis::Redis;
 pub(crate) struct Site {
     /// Its HTTP.
     pub(crate) client: Client,
-    /// Its process.
-    pub(crate) component: Component,
+    _component: Component,
     cookie: &'static str,
 }
 
@@ -47,7 +46,7 @@ impl Site {
     }
 
     fn start((component, address): (Component, std::net::SocketAddr), cookie: &'static str) -> Self {
-        Self { client: Client::new(address), component, cookie }
+        Self { client: Client::new(address), _component: component, cookie }
     }
 
     /// Logs a user in, and returns the session's cookie.

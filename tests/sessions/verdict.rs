@@ -6,13 +6,19 @@ use crate::support::client::{Answer, Call};
 use crate::support::service::Service;
 
 /// How many tickets the service has issued.
-pub(crate) fn tickets(service: &Service) -> f64 {
-    service.metrics().beginning("usersig_tickets_total").into_iter().map(|(_, count)| count).sum()
+pub(crate) fn tickets(service: &Service) -> u64 {
+    service.metrics().beginning("usersig_tickets_total").into_iter().map(|(_, count)| whole(count)).sum()
 }
 
 /// How many checks of a rule had this outcome.
-pub(crate) fn checks(service: &Service, rule: &str, outcome: &str) -> f64 {
-    service.metrics().of(&format!("usersig_session_checks_total{{outcome=\"{outcome}\",rule=\"{rule}\"}}"))
+pub(crate) fn checks(service: &Service, rule: &str, outcome: &str) -> u64 {
+    whole(service.metrics().of(&format!("usersig_session_checks_total{{outcome=\"{outcome}\",rule=\"{rule}\"}}")))
+}
+
+/// A count, which Prometheus writes as a float.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counters count upwards, and not this far")]
+pub(crate) fn whole(count: f64) -> u64 {
+    count as u64
 }
 
 /// Asserts a ticket for `user`.

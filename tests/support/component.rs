@@ -9,7 +9,7 @@ use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::clock::DEADLINE;
+use super::clock::{DEADLINE, eventually};
 use super::command::EndsWithTest;
 
 /// A program that runs until this goes out of scope.
@@ -89,13 +89,28 @@ impl Component {
         (Self { child, _stdin: stdin }, (Ipv4Addr::LOCALHOST, port).into())
     }
 
-    /// Sends a signal.
-    pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child.0), signal).expect("a process of ours");
+    /// Stops it in the middle of whatever it does; its connections stay open.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let stat = format!("/proc/{}/stat", self.child.0.id());
+        eventually("the process stands still", || {
+            let stat = std::fs::read_to_string(&stat).expect("a process of ours");
+            // The state stands behind the name, which is in parentheses.
+            stat.rsplit_once(')').is_some_and(|(_, rest)| rest.starts_with(" T")).then_some(())
+        });
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::CONT);
     }
 
     /// Whether it has ended by itself.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.0.try_wait().expect("a child of ours").is_some()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child.0), signal).expect("a process of ours");
     }
 }

@@ -35,7 +35,8 @@ pub(crate) struct Proxy {
 struct Shared {
     target: SocketAddr,
     weather: Mutex<Weather>,
-    connections: AtomicUsize,
+    made: AtomicUsize,
+    open: AtomicUsize,
     over: AtomicBool,
 }
 
@@ -47,7 +48,8 @@ impl Proxy {
         let shared = Arc::new(Shared {
             target: target.into(),
             weather: Mutex::new(Weather::Fair),
-            connections: AtomicUsize::new(0),
+            made: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
             over: AtomicBool::new(false),
         });
         let accepting = Arc::clone(&shared);
@@ -57,9 +59,13 @@ impl Proxy {
                     return;
                 }
                 let shared = Arc::clone(&accepting);
-                shared.connections.fetch_add(1, Ordering::Relaxed);
-                // A connection that fails has failed for its client, which is what the proxy is for.
-                thread::spawn(move || drop(shared.serve(client)));
+                shared.made.fetch_add(1, Ordering::Relaxed);
+                shared.open.fetch_add(1, Ordering::Relaxed);
+                thread::spawn(move || {
+                    // A connection that fails has failed for its client, which is what the proxy is for.
+                    drop(shared.serve(client));
+                    shared.open.fetch_sub(1, Ordering::Relaxed);
+                });
             }
         });
         Self { address, shared }
@@ -72,7 +78,12 @@ impl Proxy {
 
     /// How many connections have been made to the proxy.
     pub(crate) fn connections(&self) -> usize {
-        self.shared.connections.load(Ordering::Relaxed)
+        self.shared.made.load(Ordering::Relaxed)
+    }
+
+    /// How many of them are open.
+    pub(crate) fn open(&self) -> usize {
+        self.shared.open.load(Ordering::Relaxed)
     }
 }
 
@@ -98,8 +109,8 @@ impl Shared {
         let (shared, from, to) = (Arc::clone(self), client.try_clone()?, server.try_clone()?);
         let questions = thread::spawn(move || shared.carry(from, to, false));
         let answers = self.carry(server, client, true);
-        // It has ended with the other direction, or will with its next look.
-        drop(questions);
+        // It ends with this direction, at its next look.
+        drop(questions.join());
         answers
     }
 
@@ -109,44 +120,37 @@ impl Shared {
         to.set_nodelay(true)?;
         let mut bytes = [0; 16 * 1024];
         let result = loop {
+            let count = match from.read(&mut bytes) {
+                Ok(0) => break Ok(()),
+                Ok(count) => count,
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => 0,
+                Err(error) => break Err(error),
+            };
+            // What was read is held back, as a network that loses packets does, until they come through after all.
+            while self.weather() == Weather::BlackHole && !self.over.load(Ordering::Relaxed) {
+                thread::sleep(LOOK);
+            }
             if self.over.load(Ordering::Relaxed) {
                 break Ok(());
             }
-            match self.weather() {
-                Weather::BlackHole => {
-                    thread::sleep(LOOK);
-                    continue;
-                }
+            let piece = &bytes[..count];
+            let carried = match self.weather() {
                 Weather::Reset => {
                     reset(&if is_answer { to } else { from });
                     return Ok(());
                 }
-                Weather::Fair | Weather::Delay(_) | Weather::Drip(_) => {}
-            }
-            let count = match from.read(&mut bytes) {
-                Ok(0) => break Ok(()),
-                Ok(count) => count,
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => continue,
-                Err(error) => break Err(error),
-            };
-            match self.weather() {
-                Weather::Delay(time) if is_answer => thread::sleep(time),
-                Weather::Drip(time) if is_answer => {
-                    for byte in &bytes[..count] {
-                        thread::sleep(time);
-                        to.write_all(&[*byte])?;
-                        if self.over.load(Ordering::Relaxed) {
-                            break;
-                        }
-                    }
-                    continue;
+                Weather::Delay(time) if is_answer && count > 0 => {
+                    thread::sleep(time);
+                    to.write_all(piece)
                 }
-                // What was read just before the weather changed is lost with the rest.
-                Weather::BlackHole => continue,
-                _ => {}
-            }
-            if let Err(error) = to.write_all(&bytes[..count]) {
-                break Err(error);
+                Weather::Drip(time) if is_answer => piece.iter().try_for_each(|byte| {
+                    thread::sleep(if self.weather() == Weather::Drip(time) { time } else { Duration::ZERO });
+                    to.write_all(&[*byte])
+                }),
+                Weather::Fair | Weather::BlackHole | Weather::Delay(_) | Weather::Drip(_) => to.write_all(piece),
+            };
+            if carried.is_err() {
+                break carried;
             }
         };
         // The other direction sees it too; a side that has gone is no matter.

@@ -5,7 +5,6 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use redis::{FromRedisValue, ToRedisArgs};
-use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::clock::eventually;
@@ -51,14 +50,9 @@ impl Redis {
         drop(self.component.take());
     }
 
-    /// Stops it in the middle of whatever it does; its connections stay open.
-    pub(crate) fn freeze(&self) {
-        self.signal(Signal::STOP);
-    }
-
-    /// Lets it go on.
-    pub(crate) fn thaw(&self) {
-        self.signal(Signal::CONT);
+    /// The process, to be frozen and thawed.
+    pub(crate) fn component(&self) -> &Component {
+        self.component.as_ref().expect("a server that runs")
     }
 
     /// `host:port`
@@ -98,13 +92,17 @@ impl Redis {
         line.map_or(0, |rest| rest.split(',').next().unwrap_or_default().parse().expect("a number"))
     }
 
+    /// A connection to keep.
+    pub(crate) fn connect(&self) -> redis::RedisResult<redis::Connection> {
+        redis::Client::open(self.url())?.get_connection()
+    }
+
     fn try_command<T: FromRedisValue>(&self, parts: &[impl ToRedisArgs]) -> redis::RedisResult<T> {
-        let mut connection = redis::Client::open(self.url())?.get_connection()?;
         let mut command = redis::Cmd::new();
         for part in parts {
             command.arg(part);
         }
-        command.query(&mut connection)
+        command.query(&mut self.connect()?)
     }
 
     fn try_run(&mut self) -> bool {
@@ -120,10 +118,6 @@ impl Redis {
         });
         self.component = is_up.then_some(component);
         is_up
-    }
-
-    fn signal(&self, signal: Signal) {
-        self.component.as_ref().expect("a server that runs").signal(signal);
     }
 }
 

@@ -1,0 +1,122 @@
+//! A back end that stands still under load: quick refusals, other rules unharmed, memory flat, and back as soon as it is.
+
+use std::time::{Duration, Instant};
+
+use crate::issuer::{CLIENT_SECRET, Issuer, OPAQUE};
+use crate::load::{Load, Sample, summary};
+use crate::sites::{COOKIE_SECRET, Site};
+use crate::support::client::Client;
+use crate::support::clock::eventually;
+use crate::support::component::Component;
+use crate::support::keys::session;
+use crate::support::redis::Redis;
+use crate::support::service::Service;
+use crate::support::setup::{Setup, parts};
+use crate::tls::Nginx;
+use crate::verdict::{checks, tickets, whole};
+
+/// Beyond the rule's deadline, and for all that should happen at once, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// More than a service that keeps nothing of an outage may grow by, in bytes.
+const GROWTH: u64 = 48 << 20;
+
+/// A service with the rule `victim`, and beside it tokens in the header `X-Token`.
+fn service(victim: &str) -> Setup {
+    let victim = format!("[[session]]\nname = \"victim\"\nshared_users = true\n{victim}");
+    Setup::new([parts::ONE_APP, &victim, parts::HEADER, "shared_users = true\n"].concat())
+}
+
+/// Freezes the back end of the rule `victim` while its credential is presented 200 times a second, and beside it a token to
+/// the other rule. `ask_back_end` returns when the back end itself has answered.
+fn freeze_under_load(
+    service: &Service,
+    back_end: &Component,
+    credential: &str,
+    deadline: Duration,
+    ask_back_end: impl FnOnce(),
+) {
+    let memory = || whole(service.metrics().of("process_resident_memory_bytes"));
+    let files = || whole(service.metrics().of("process_open_fds"));
+    let reach =
+        |outcome, count| eventually("the load goes on", || (checks(service, "victim", outcome) >= count).then_some(()));
+    let before = tickets(service);
+    let victims = Load::start(service.public.address, 200, credential);
+    let bystanders = Load::start(service.public.address, 20, &format!("x-token: {}", session("bob")));
+    reach("allowed", 200);
+
+    back_end.freeze();
+    let frozen = Instant::now();
+    reach("fault", 200);
+    let (memory_before, files_before) = (memory(), files());
+    reach("fault", 1400);
+    let (growth, more_files) = (memory().saturating_sub(memory_before), files().saturating_sub(files_before));
+    assert_eq!(whole(service.metrics().of("usersig_session_backend_up{rule=\"victim\"}")), 0);
+    let thawed = Instant::now();
+    back_end.thaw();
+    ask_back_end();
+    let back_end_took = thawed.elapsed();
+    reach("allowed", checks(service, "victim", "allowed") + 200);
+    let (victims, bystanders) = (victims.stop(), bystanders.stop());
+
+    let is_during = |sample: &&Sample| sample.asked > frozen && sample.answered < thawed;
+    let during: Vec<_> = victims.iter().filter(is_during).copied().collect();
+    let is_back = |sample: &&Sample| sample.asked > thawed && sample.status == 200;
+    let back = victims.iter().filter(is_back).map(|sample| sample.answered).min().expect("answers after the thaw");
+    let last_refused = victims.iter().filter(|sample| sample.status != 200).map(|sample| sample.asked).max();
+    let last_refused = last_refused.expect("refusals").saturating_duration_since(thawed);
+    println!("frozen: {}", summary(&during));
+    println!("beside: {}", summary(&bystanders));
+    println!("grown by {} KiB and {more_files} connections", growth / 1024);
+    println!(
+        "after the thaw: back end {back_end_took:?}, first ticket {:?}, last refusal {last_refused:?}",
+        back - thawed
+    );
+
+    assert!(during.len() > 1000, "{}", summary(&during));
+    assert!(during.iter().all(|sample| sample.status == 503), "{}", summary(&during));
+    assert!(during.iter().all(|sample| sample.took() < deadline + PATIENCE), "{}", summary(&during));
+    assert!(last_refused < deadline + PATIENCE, "{last_refused:?}");
+    assert!(victims.iter().all(|sample| [200, 503].contains(&sample.status)), "{}", summary(&victims));
+    assert!(bystanders.iter().all(|sample| sample.status == 200), "{}", summary(&bystanders));
+    assert!(growth < GROWTH, "grown by {growth} bytes");
+    assert!(more_files < 300, "{more_files} connections more, with 256 checks under way at most");
+    let issued = victims.iter().chain(&bystanders).filter(|sample| sample.status == 200).count();
+    assert_eq!(usize::try_from(tickets(service) - before), Ok(issued), "no ticket but those that were answered");
+}
+
+#[test]
+fn redis_frozen_under_load() {
+    let redis = Redis::start();
+    let site = Site::express(&redis);
+    let rule = "from = \"cookie:connect.sid\"\nunwrap = \"express\"\nsecrets = [\"env:SECRET\"]\n\
+                check = \"redis\"\nkey = \"sess:{id}\"\nuser = \"/passport/user\"\n";
+    let setup = service(&format!("{rule}url = \"{}\"\n", redis.url()));
+    let service = setup.env("SECRET", COOKIE_SECRET).start();
+    let credential = format!("cookie: connect.sid={}", site.login("alice"));
+    let ping = || redis.run::<()>("PING");
+    freeze_under_load(&service, redis.component(), &credential, Duration::from_millis(500), ping);
+}
+
+#[test]
+fn introspection_frozen_under_load() {
+    let issuer = Issuer::start();
+    let rule = "from = \"bearer\"\ncheck = \"introspect\"\nclient_id = \"usersig\"\nclient_secret = \"env:SECRET\"\n";
+    let url = issuer.client.url("/realms/a/protocol/openid-connect/token/introspect");
+    let service = service(&format!("{rule}url = \"{url}\"\n")).env("SECRET", CLIENT_SECRET).start();
+    let credential = format!("authorization: Bearer {}", issuer.login("alice", OPAQUE).access);
+    let ping = || assert_eq!(issuer.count("/nothing"), 0);
+    freeze_under_load(&service, &issuer.component, &credential, Duration::from_secs(2), ping);
+}
+
+#[test]
+fn http_back_end_frozen_under_load() {
+    let nginx = Nginx::start(
+        "server { listen 127.0.0.1:PORT; location = /me { if ($http_x_session != alices) { return 401; } \
+         default_type application/json; return 200 '{\"id\":\"alice\"}'; } }",
+    );
+    let rule = "from = \"header:X-Session\"\ncheck = \"http\"\nuser = \"/id\"\n";
+    let service = service(&format!("{rule}url = \"http://{}/me\"\n", nginx.address)).start();
+    let ping = || assert_eq!(Client::new(nginx.address).get("/me").send().status, 401);
+    freeze_under_load(&service, &nginx.component, "x-session: alices", Duration::from_secs(2), ping);
+}
