@@ -5,8 +5,10 @@
 mod support;
 
 mod body;
+mod cli;
 mod config;
 mod credentials;
+mod demo;
 mod jwt;
 mod jwt_keys;
 mod lifetime;
@@ -17,6 +19,8 @@ mod ops;
 mod origins;
 mod parameters;
 mod precedence;
+mod reload;
 mod rooms;
+mod shutdown;
 mod user_sig;
 mod users;
