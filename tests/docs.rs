@@ -311,7 +311,9 @@ fn every_command_and_file_that_is_named_exists() {
             let known = command == "--help" || help.contains(&format!("\n  {command} "));
             assert!(known, "usersig {command}");
         }
-        for link in readme.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        let links = readme.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let images = readme.split("<img src=\"").skip(1).filter_map(|rest| rest.split('"').next());
+        for link in links.chain(images) {
             let is_file = !link.starts_with('#') && !link.contains("://");
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(link);
             assert!(!is_file || path.exists(), "{link}");

@@ -134,7 +134,8 @@ fn recipe_yudao() {
     let token = "0b1c5ae1f4d94b53a5a2c0f3bfb0a9d7";
     let key = format!("oauth2_access_token:{token}");
     let value = |kind: u8| {
-        json!({"id": 1, "accessToken": token, "userId": 1_024, "userType": kind, "tenantId": 1, "scopes": null}).to_string()
+        json!({"id": 1, "accessToken": token, "userId": 1_024, "userType": kind, "tenantId": 1, "scopes": null})
+            .to_string()
     };
     let get = || ask(&service, |call| call.bearer(token));
     redis.set(&key, value(1));
@@ -174,7 +175,9 @@ fn recipe_introspected() {
     denied(&service, &get(&tokens.refresh), "check", "require");
     denied(&service, &get("made-up"), "check", "not active");
     issuer.revoke(&tokens.access);
-    eventually("the revocation is noticed when the cache has forgotten", || (get(&tokens.access).status == 401).then_some(()));
+    eventually("the revocation is noticed when the cache has forgotten", || {
+        (get(&tokens.access).status == 401).then_some(())
+    });
 }
 
 #[test]
@@ -205,7 +208,9 @@ fn recipe_ruoyi() {
             "msg": "操作成功", "code": 200, "permissions": ["*:*:*"], "roles": ["common"],
             "user": {"userId": 103, "userName": "alice", "dept": null, "admin": false}
         })),
-        "Bearer eyJ.of.nobody" => Reply::json(json!({"msg": "请求访问：/getInfo，认证失败，无法访问系统资源", "code": 401})),
+        "Bearer eyJ.of.nobody" => {
+            Reply::json(json!({"msg": "请求访问：/getInfo，认证失败，无法访问系统资源", "code": 401}))
+        }
         _ => Reply::json(json!({"msg": "服务器错误", "code": 500})),
     });
     let service = recipe("ruoyi", "ruoyi:8080", backend.address).start();

@@ -19,7 +19,8 @@ pub(crate) struct Authority {
 impl Authority {
     pub(crate) fn new() -> Self {
         let authority = Self { dir: tempfile::tempdir().expect("a temporary directory") };
-        authority.make("ca", &["-subj", "/CN=an authority of the tests", "-addext", "basicConstraints=critical,CA:TRUE"]);
+        authority
+            .make("ca", &["-subj", "/CN=an authority of the tests", "-addext", "basicConstraints=critical,CA:TRUE"]);
         authority
     }
 

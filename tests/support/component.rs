@@ -23,7 +23,10 @@ pub(crate) struct Component {
 pub(crate) fn program(path: impl Into<PathBuf>) -> Command {
     let path = path.into();
     let mut command = Command::new(path);
-    command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").env("LANG", "C.UTF-8");
+    command
+        .env_clear()
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("LANG", "C.UTF-8");
     command
 }
 
