@@ -19,20 +19,13 @@ use crate::config::{Config, ConfiguredApp, SecretSource, Server};
 use crate::http::demo::{self, Demo};
 use crate::http::ops::{self, OpsState};
 use crate::http::public::{self, Doors, PublicState};
-use crate::http::{Lifecycle, OriginPolicy, WatchedRule};
+use crate::http::{HEADER_TIMEOUT, Lifecycle, Listener, OriginPolicy, WatchedRule};
 use crate::issue::App;
 use crate::limit::Limiter;
 use crate::metrics::Metrics;
 use crate::session::{CredentialSource, Rule};
 use crate::telemetry::DroppedLines;
 use crate::ticket::SecretKey;
-
-/// How long a client may take to send its headers.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long an idle connection is kept: longer than the 60 s after which nginx and most proxies drop theirs, since the
-/// side that closes first must be the one that sends requests.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// How often secret files are looked at and the limits' memory is tidied. A changed secret must be in use within 2 s.
 const POLL: Duration = Duration::from_secs(1);
@@ -72,19 +65,11 @@ impl Service {
     /// # Errors
     /// When a listener cannot be bound, or a server fails.
     pub async fn serve(self) -> io::Result<()> {
-        let state = self.public.clone();
-        let listen = self.server.listen;
-        let server = HttpServer::new(move || ActixApp::new().app_data(state.clone()).configure(public::routes))
-            .workers(self.server.workers.get())
-            .client_request_timeout(HEADER_TIMEOUT)
-            .keep_alive(KEEP_ALIVE)
-            .shutdown_timeout(self.server.drain.as_secs())
-            .disable_signals()
-            .bind(listen)
-            .map_err(|error| cannot_bind("server.listen", listen, &error))?;
-        let address = server.addrs()[0];
+        let Server { listen, workers, max_connections, drain, .. } = self.server;
+        let listener = Listener { address: listen, workers, max_connections, drain };
+        let (server, address) =
+            listener.serve(&self.public).map_err(|error| cannot_bind("server.listen", listen, &error))?;
         let ops_address = spawn_ops(self.server.ops_listen, self.ops.clone())?;
-        let server = server.run();
         info!(address = %ops_address, listener = "ops", "listening");
         info!(%address, listener = "public", workers = self.server.workers.get(), "listening");
         self.until_told(server).await

@@ -29,6 +29,8 @@ pub struct Metrics {
     log_dropped: IntCounter,
     /// Requests that are being answered.
     pub in_flight: IntGauge,
+    /// Connections to the public listener.
+    pub connections: IntGauge,
 }
 
 /// The metrics of one route; `answers` has a counter for each kind of answer, in the order they were given.
@@ -75,6 +77,7 @@ impl Metrics {
             requests: counters("usersig_http_requests_total", "Requests answered.", &["route", "status", "code"]),
             request_seconds: histograms("usersig_http_request_duration_seconds", "Time to answer.", "route"),
             in_flight: expect(IntGauge::new("usersig_http_in_flight", "Requests being answered.")),
+            connections: expect(IntGauge::new("usersig_http_connections", "Connections to the public listener.")),
             tickets: counters("usersig_tickets_total", "Tickets issued.", &["app", "kind"]),
             refusals: counters("usersig_refusals_total", "Requests for a ticket that got none.", &["reason"]),
             checks: counters("usersig_session_checks_total", "Session checks by outcome.", &["rule", "outcome"]),
@@ -107,6 +110,7 @@ impl Metrics {
         metrics.register(metrics.requests.clone());
         metrics.register(metrics.request_seconds.clone());
         metrics.register(metrics.in_flight.clone());
+        metrics.register(metrics.connections.clone());
         metrics.register(metrics.tickets.clone());
         metrics.register(metrics.refusals.clone());
         metrics.register(metrics.checks.clone());

@@ -134,12 +134,13 @@ fn decode(section: &mut Section<'_>, user: Option<Pointer>) -> Option<Decode> {
 
 fn unwrap(section: &mut Section<'_>) -> Option<Unwrap> {
     let kinds = [("none", "none"), ("express", "express"), ("base64", "base64")];
-    let kind = section.optional("unwrap", one_of(kinds)).unwrap_or("none");
-    let given = section.has("secrets");
+    let kind = if section.has("unwrap") { section.optional("unwrap", one_of(kinds)) } else { Some("none") };
+    let has_secrets = section.has("secrets");
     let secrets = section.optional("secrets", list(reference));
-    match (kind, secrets) {
-        // They cannot be read, and that has been said.
-        (_, None) if given => None,
+    if has_secrets && secrets.is_none() {
+        return None;
+    }
+    match (kind?, secrets) {
         ("express", Some(secrets)) if secrets.is_empty() => {
             section.reject(
                 "secrets",
@@ -186,59 +187,63 @@ pub(super) fn redis_url(value: Value) -> Result<String, String> {
 
 fn jwt(section: &mut Section<'_>) -> Option<JwtCheck> {
     let algorithms = section.optional("algs", list(text));
+    let names_clients = section.has("audience") || section.has("authorized_parties");
+    let audience = section.optional("audience", list(not_empty));
+    let authorized_parties = section.optional("authorized_parties", list(not_empty));
+    let mut given = ["secret", "public_key", "jwks", "issuer"].into_iter().filter(|key| section.has(key));
+    let given = [given.next(), given.next().filter(|second| *second != "issuer")];
     let issuer = section.optional("issuer", not_empty);
-    let audience = section.optional("audience", list(not_empty)).unwrap_or_default();
-    let authorized_parties = section.optional("authorized_parties", list(not_empty)).unwrap_or_default();
-    let given = ["secret", "public_key", "jwks"].into_iter().any(|key| section.has(key));
     let secret = section.optional("secret", reference);
     let public_key = section.optional("public_key", reference);
     let jwks = section.optional("jwks", key_source);
     let encodings = [("text", Encoding::Text), ("base64", Encoding::Base64), ("hex", Encoding::Hex)];
     let encoding = section.optional("secret_encoding", one_of(encodings));
-    let discovery = issuer.clone().map(KeySource::Issuer);
-    let keys = match (secret, public_key, jwks, discovery) {
-        // What is given cannot be used, and that has been said.
-        (None, None, None, _) if given => {
-            backend(section);
+    let algorithms_of_one = algorithms.as_deref();
+    let keys = match given {
+        [_, Some(second)] => {
+            section.reject(second, "is one of several; a rule has one of secret, public_key and jwks");
             None
         }
-        (Some(secret), None, None, _) => shared_secret(section, &secret, encoding, algorithms.as_deref()),
-        (None, Some(pem), None, _) => {
-            one_key(section, "public_key", VerificationKey::from_pem(pem.as_bytes(), algorithms.as_deref()))
+        [None, None] => {
+            let message = "is missing; give one of secret, public_key, jwks, or an issuer to discover its keys";
+            section.reject("secret", message);
+            None
         }
-        (None, None, Some(source), _) | (None, None, None, Some(source)) => {
-            if audience.is_empty() && authorized_parties.is_empty() {
+        [Some("secret"), _] => secret.and_then(|secret| shared_secret(section, &secret, encoding, algorithms_of_one)),
+        [Some("public_key"), _] => public_key.and_then(|pem| {
+            one_key(section, "public_key", VerificationKey::from_pem(pem.as_bytes(), algorithms_of_one))
+        }),
+        [Some(_), _] => {
+            let listed = |names: &Option<Vec<String>>| names.as_ref().is_some_and(|names| !names.is_empty());
+            // Names that cannot be read have been told of.
+            let unreadable = names_clients && audience.is_none() && authorized_parties.is_none();
+            if !listed(&audience) && !listed(&authorized_parties) && !unreadable {
                 let message = "is missing; without audience or authorized_parties, tokens that the issuer gave to other \
                                clients would be accepted";
                 section.reject("audience", message);
             }
-            key_set(section, source, algorithms)
-        }
-        (None, None, None, None) => {
-            section.reject(
-                "secret",
-                "is missing; give one of secret, public_key, jwks, or an issuer to discover its keys",
-            );
-            None
-        }
-        _ => {
-            section.reject("secret", "is one of several; a rule has one of secret, public_key and jwks");
-            None
+            let source = jwks.or_else(|| issuer.clone().map(KeySource::Issuer));
+            source.and_then(|source| key_set(section, source, algorithms))
         }
     };
-    let settings = JwtSettings {
+    let leeway = section.optional("leeway", duration(Duration::ZERO..=SECOND * 300));
+    let max_lifetime = section.optional("max_lifetime", duration(SECOND..=DAY * 3650));
+    let user = section.optional("user", parsed);
+    let require = section.optional("require", pointers);
+    if keys.is_none() {
+        // Which keys belong here depends on what verifies.
+        section.leave_rest();
+    }
+    Some(JwtCheck::new(JwtSettings {
         issuer,
-        audience,
-        authorized_parties,
-        leeway: section
-            .optional("leeway", duration(Duration::ZERO..=SECOND * 300))
-            .map_or(30, |leeway| leeway.as_secs()),
-        max_lifetime: section.optional("max_lifetime", duration(SECOND..=DAY * 3650)).unwrap_or(DAY * 400).as_secs(),
-        user: section.optional("user", parsed).unwrap_or_else(|| Pointer::to("sub")),
-        require: section.optional("require", pointers).unwrap_or_default(),
+        audience: audience.unwrap_or_default(),
+        authorized_parties: authorized_parties.unwrap_or_default(),
+        leeway: leeway.map_or(30, |leeway| leeway.as_secs()),
+        max_lifetime: max_lifetime.unwrap_or(DAY * 400).as_secs(),
+        user: user.unwrap_or_else(|| Pointer::to("sub")),
+        require: require.unwrap_or_default(),
         keys: keys?,
-    };
-    Some(JwtCheck::new(settings))
+    }))
 }
 
 fn shared_secret(
@@ -269,9 +274,9 @@ fn one_key(
 }
 
 fn key_set(section: &mut Section<'_>, source: KeySource, algorithms: Option<Vec<String>>) -> Option<Keys> {
+    let backend = backend(section);
     let names = algorithms.unwrap_or_else(|| vec!["RS256".to_owned()]);
     let algorithms = set_algorithms(&names).map_err(|error| section.reject("algs", error.to_string()));
-    let backend = backend(section);
     let set = KeySet::new(source, algorithms.ok()?, backend);
     set.map(|set| Keys::Set(Arc::new(set))).map_err(|error| section.reject("ca_file", error.to_string())).ok()
 }

@@ -61,7 +61,12 @@ pub struct Server {
     pub drain: Duration,
     /// Threads of the public listener.
     pub workers: NonZeroUsize,
+    /// Connections that the public listener serves at once.
+    pub max_connections: NonZeroUsize,
 }
+
+/// Connections at once where nothing is said: 110 MB of memory if all of them are there.
+const MAX_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
 
 impl Default for Server {
     fn default() -> Self {
@@ -73,6 +78,7 @@ impl Default for Server {
             drain: Duration::from_secs(20),
             // Counts the cores that the cgroup grants.
             workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            max_connections: MAX_CONNECTIONS,
         }
     }
 }
@@ -114,9 +120,13 @@ fn server(mut section: Section<'_>) -> Server {
         lame_duck: section.optional("lame_duck", duration(Duration::ZERO..=second * 300)).unwrap_or(default.lame_duck),
         drain: section.optional("drain", duration(second..=second * 3600)).unwrap_or(default.drain),
         workers: default.workers,
+        max_connections: default.max_connections,
     };
     if let Some(workers) = section.optional("workers", integer(1..=256)) {
         server.workers = usize::try_from(workers).ok().and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MIN);
+    }
+    if let Some(bound) = section.optional("max_connections", integer(1..=1_000_000)) {
+        server.max_connections = usize::try_from(bound).ok().and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MIN);
     }
     if server.drain < server.lame_duck {
         section.reject("drain", "is shorter than lame_duck, which is a part of it");

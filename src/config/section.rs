@@ -73,7 +73,7 @@ impl<'p> Section<'p> {
         meaning: &str,
         read: impl FnOnce(Value) -> Result<T, String>,
     ) -> Option<T> {
-        if !self.table.contains_key(key) {
+        if !self.has(key) {
             self.asked.push(key);
             self.reject(key, format!("is missing; give {meaning}"));
             return None;

@@ -1,6 +1,6 @@
 //! From which address a request comes, as far as the proxies in front can be believed.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderMap, X_FORWARDED_FOR};
@@ -15,7 +15,13 @@ pub(super) fn of(request: &HttpRequest, trusted_hops: usize) -> IpAddr {
 fn forwarded(headers: &HeaderMap, trusted_hops: usize) -> Option<IpAddr> {
     let nth_from_right = trusted_hops.checked_sub(1)?;
     let lines: Vec<_> = headers.get_all(X_FORWARDED_FOR).filter_map(|line| line.to_str().ok()).collect();
-    lines.iter().rev().flat_map(|line| line.rsplit(',')).nth(nth_from_right)?.trim().parse().ok()
+    parse(lines.iter().rev().flat_map(|line| line.rsplit(',')).nth(nth_from_right)?.trim())
+}
+
+/// An address; some proxies write its port behind it, some write the brackets of IPv6 without one.
+fn parse(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    bare.parse().ok().or_else(|| text.parse().map(|address: SocketAddr| address.ip()).ok())
 }
 
 #[cfg(test)]
@@ -34,5 +40,21 @@ mod tests {
         assert_eq!(at(1).as_deref(), Some("10.0.0.1"));
         assert_eq!(at(2).as_deref(), Some("192.0.2.1"));
         assert_eq!(at(4), None);
+    }
+
+    #[test]
+    fn an_address_may_have_a_port_or_brackets() {
+        for (text, address) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("192.0.2.1:4711", "192.0.2.1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:db8::1]:4711", "2001:db8::1"),
+        ] {
+            assert_eq!(parse(text), Some(address.parse().expect("an address")), "{text}");
+        }
+        for text in ["", "unknown", "_hidden", "192.0.2.1:", "[192.0.2.1", "192.0.2.1, 192.0.2.2"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
     }
 }

@@ -126,7 +126,8 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// Whether somebody asked for a ticket: neither a stray path or method, nor a browser's question beforehand.
+/// Whether somebody was given or refused a ticket: neither a stray path or method, nor a browser's question beforehand,
+/// unless that is refused, since a page whose origin is not listed gets no further.
 fn is_decision(route: Route, result: &Result<Answer, Problem>) -> bool {
     let is_question = match result {
         Ok(Answer::Json(_)) => false,

@@ -1,6 +1,7 @@
 //! HTTP: the public and the ops listener. Extract, call, answer.
 
 mod address;
+mod connection;
 pub mod credential;
 pub mod demo;
 mod exchange;
@@ -12,6 +13,7 @@ pub mod public;
 mod request;
 mod watched;
 
+pub use connection::{HEADER_TIMEOUT, Listener};
 pub use exchange::Route;
 pub use origin::{Origin, OriginError, OriginPolicy};
 pub use problem::{Code, Problem};

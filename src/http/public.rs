@@ -31,6 +31,7 @@ pub struct PublicState {
     /// One counter for each [`Code`], at its place.
     pub(super) refusals: Vec<IntCounter>,
     pub(super) in_flight: IntGauge,
+    pub(super) connections: IntGauge,
     pub(super) lifecycle: Arc<Lifecycle>,
 }
 
@@ -62,6 +63,7 @@ impl PublicState {
             routes: Route::ALL.map(|route| metrics.route(route.as_str(), Route::answers())),
             refusals: Code::ALL.iter().map(|code| metrics.refusal(code.as_str())).collect(),
             in_flight: metrics.in_flight.clone(),
+            connections: metrics.connections.clone(),
             lifecycle,
         }
     }

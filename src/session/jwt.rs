@@ -151,7 +151,7 @@ impl<'a> UnverifiedToken<'a> {
 
     /// Whether this key signed the token.
     pub(super) fn is_signed_by(&self, key: &VerificationKey) -> bool {
-        key.verifies(self.algorithm, self.message, self.signature)
+        key.verifies(self.algorithm, self.message.as_bytes(), self.signature)
     }
 
     /// The claims, once the signature is verified, of a token that is one for access.

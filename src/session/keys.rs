@@ -183,10 +183,11 @@ impl VerificationKey {
         Ok(Self { algorithms: algorithms.collect::<Result<_, _>>()?, key })
     }
 
-    /// Whether this key made `signature` over `message` with `algorithm`, and may use that algorithm.
-    pub(super) fn verifies(&self, algorithm: Algorithm, message: &str, signature: &str) -> bool {
+    /// Whether this key made `signature`, in base64url, over `message` with `algorithm`, and may use that algorithm.
+    #[must_use]
+    pub fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &str) -> bool {
         self.algorithms.contains(&algorithm)
-            && jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.key, algorithm).unwrap_or(false)
+            && jsonwebtoken::crypto::verify(signature, message, &self.key, algorithm).unwrap_or(false)
     }
 
     /// Whether the rule admits `algorithm` for this key.

@@ -22,6 +22,12 @@ impl Metrics {
         self.0.get(series).copied().unwrap_or_default()
     }
 
+    /// The value of a series that counts.
+    pub(crate) fn count(&self, series: &str) -> u64 {
+        let value = self.of(series);
+        format!("{value}").parse().unwrap_or_else(|_| panic!("{series} is {value}, which is no count"))
+    }
+
     /// Every series whose name begins so.
     pub(crate) fn beginning(&self, prefix: &str) -> Vec<(&str, f64)> {
         let series = self.0.iter().filter(|(name, _)| name.starts_with(prefix));
