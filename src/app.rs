@@ -1,7 +1,7 @@
 //! The service as a whole: binds, runs, follows changed secrets, and drains.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::config::{Config, ConfiguredApp, SecretSource, Server};
 use crate::http::demo::{self, Demo};
 use crate::http::ops::{self, OpsState};
 use crate::http::public::{self, Doors, PublicState};
-use crate::http::{HEADER_TIMEOUT, Lifecycle, Listener, OriginPolicy, WatchedRule};
+use crate::http::{Door, HEADER_TIMEOUT, Lifecycle, Listener, OriginPolicy, WatchedRule};
 use crate::issue::App;
 use crate::limit::Limiter;
 use crate::metrics::Metrics;
@@ -67,12 +67,12 @@ impl Service {
     pub async fn serve(self) -> io::Result<()> {
         let Server { listen, workers, max_connections, drain, .. } = self.server;
         let listener = Listener { address: listen, workers, max_connections, drain };
-        let (server, address) =
+        let (server, address, door) =
             listener.serve(&self.public).map_err(|error| cannot_bind("server.listen", listen, &error))?;
         let ops_address = spawn_ops(self.server.ops_listen, self.ops.clone())?;
         info!(address = %ops_address, listener = "ops", "listening");
         info!(%address, listener = "public", workers = self.server.workers.get(), "listening");
-        self.until_told(server).await
+        self.until_told(server, Some(door)).await
     }
 
     /// Serves everything, and the demo's routes beside it, on one loopback address.
@@ -81,7 +81,7 @@ impl Service {
     /// When the address cannot be bound, or the server fails.
     pub async fn serve_demo(self, demo: impl FnOnce(SocketAddr) -> Demo) -> io::Result<()> {
         let (public, ops, listen) = (self.public.clone(), self.ops.clone(), self.server.listen);
-        let listener = std::net::TcpListener::bind(listen).map_err(|error| cannot_bind("--listen", listen, &error))?;
+        let listener = TcpListener::bind(listen).map_err(|error| cannot_bind("--listen", listen, &error))?;
         let demo = Data::new(demo(listener.local_addr()?));
         let server = HttpServer::new(move || {
             ActixApp::new()
@@ -96,11 +96,11 @@ impl Service {
         .disable_signals()
         .listen(listener)?
         .run();
-        self.until_told(server).await
+        self.until_told(server, None).await
     }
 
     /// Runs until SIGTERM or SIGINT, then drains; a second signal ends it at once.
-    async fn until_told(mut self, server: ActixServer) -> io::Result<()> {
+    async fn until_told(mut self, server: ActixServer, door: Option<Door>) -> io::Result<()> {
         let lifecycle = Arc::clone(&self.ops.lifecycle);
         let handle = server.handle();
         let mut server = actix_web::rt::spawn(server);
@@ -129,6 +129,9 @@ impl Service {
         lifecycle.drain();
         let drained = async {
             sleep(self.server.lame_duck).await;
+            if let Some(door) = door {
+                door.close().await;
+            }
             let stopped = handle.stop(true);
             tokio::select! {
                 () = stopped => {}

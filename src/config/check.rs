@@ -134,8 +134,8 @@ fn decode(section: &mut Section<'_>, user: Option<Pointer>) -> Option<Decode> {
 
 fn unwrap(section: &mut Section<'_>) -> Option<Unwrap> {
     let kinds = [("none", "none"), ("express", "express"), ("base64", "base64")];
-    let usual = if section.has("unwrap") { None } else { Some("none") };
-    let kind = section.optional("unwrap", one_of(kinds)).or(usual);
+    let said = section.has("unwrap");
+    let kind = section.optional("unwrap", one_of(kinds)).or((!said).then_some("none"));
     let has_secrets = section.has("secrets");
     let secrets = section.optional("secrets", list(reference));
     if has_secrets && secrets.is_none() {

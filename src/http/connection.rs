@@ -14,12 +14,13 @@ use actix_http::HttpService;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::App;
 use actix_web::dev::{AppConfig, Server};
-use actix_web::rt::net::{TcpSocket, TcpStream};
+use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
 use prometheus::IntGauge;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::door::Door;
 use super::public::{self, PublicState};
 
 /// How long the head of a connection's first request may take.
@@ -36,9 +37,6 @@ const STALL: Duration = Duration::from_secs(120);
 /// of 600.
 const BURST: usize = 4 * 1024;
 
-/// How many connections may wait to be accepted.
-const BACKLOG: u32 = 1024;
-
 /// How the public listener is run.
 #[derive(Debug)]
 pub struct Listener {
@@ -53,15 +51,13 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds the address and serves the public routes there; returns the address with the port that was bound.
+    /// Binds the address and serves the public routes there; returns the address with the port that was bound,
+    /// and the way in, to be shut before the server is stopped.
     ///
     /// # Errors
     /// When the address cannot be bound.
-    pub fn serve(&self, state: &Data<PublicState>) -> io::Result<(Server, SocketAddr)> {
-        let socket = if self.address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(self.address)?;
-        let listener = socket.listen(BACKLOG)?.into_std()?;
+    pub fn serve(&self, state: &Data<PublicState>) -> io::Result<(Server, SocketAddr, Door)> {
+        let (listener, door) = Door::open(self.address)?;
         let address = listener.local_addr()?;
         let state = state.clone();
         let builder = Server::build()
@@ -90,7 +86,7 @@ impl Listener {
             };
             fn_service(accept).and_then(http)
         })?;
-        Ok((server.run(), address))
+        Ok((server.run(), address, door))
     }
 }
 

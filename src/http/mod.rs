@@ -4,6 +4,7 @@ mod address;
 mod connection;
 pub mod credential;
 pub mod demo;
+mod door;
 mod exchange;
 mod identity;
 pub mod ops;
@@ -14,6 +15,7 @@ mod request;
 mod watched;
 
 pub use connection::{HEADER_TIMEOUT, Listener};
+pub use door::Door;
 pub use exchange::Route;
 pub use origin::{Origin, OriginError, OriginPolicy};
 pub use problem::{Code, Problem};

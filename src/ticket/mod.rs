@@ -4,12 +4,18 @@
 //! is that of the official `tls-sig-api-v2` libraries. This room knows no HTTP, no clock, no configuration and no
 //! session: times and keys are arguments.
 
+mod adler;
+mod deflate;
 mod fields;
 mod inspect;
 mod key;
+mod layout;
+mod letters;
 mod private_map;
+mod scratch;
 mod sign;
 mod verify;
+mod zlib;
 
 pub use fields::{FieldError, Lifetime, SdkAppId, UnixTime, UserId};
 pub use inspect::{Expected, Fields, Inspection, KeyVerdict, PrivateMapFields, Verdict, inspect};

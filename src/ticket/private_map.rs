@@ -3,7 +3,8 @@
 use std::num::{NonZeroU8, NonZeroU32};
 use std::str::FromStr;
 
-use super::fields::FieldError;
+use super::fields::{FieldError, UserId};
+use super::scratch::Scratch;
 
 /// A numeric TRTC room, 1 to 4294967294.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,31 +132,40 @@ fn names(mask: u32) -> impl Iterator<Item = &'static str> {
     Privileges::NAMES.into_iter().enumerate().filter(move |(bit, _)| mask & (1 << bit) != 0).map(|(_, name)| name)
 }
 
+/// The most bytes that a userbuf has.
+pub(super) const MAX_USERBUF: usize = 1 + (2 + UserId::MAX_LEN) + 5 * 4 + (2 + RoomStr::MAX_LEN);
+
 /// The userbuf of a `PrivateMapKey`: big-endian, lengths in bytes.
-pub(super) fn userbuf(user: &str, app: u32, room: &Room, expires_at: u64, privileges: Privileges) -> Vec<u8> {
+pub(super) fn userbuf(
+    user: &str,
+    app: u32,
+    room: &Room,
+    expires_at: u64,
+    privileges: Privileges,
+) -> Scratch<MAX_USERBUF> {
     let (version, number, text) = match room {
         Room::Number(room) => (0, room.get(), None),
         Room::Text(room) => (1, 0, Some(room.as_str())),
     };
-    let mut buf = Vec::with_capacity(128);
-    buf.push(version);
+    let mut buf = Scratch::new();
+    buf.push(&[version]);
     push_text(&mut buf, user);
-    buf.extend(app.to_be_bytes());
-    buf.extend(number.to_be_bytes());
+    buf.push(&app.to_be_bytes());
+    buf.push(&number.to_be_bytes());
     // The field has 32 bits: past 2106 the room closes early rather than never.
-    buf.extend(u32::try_from(expires_at).unwrap_or(u32::MAX).to_be_bytes());
-    buf.extend(u32::from(privileges.mask()).to_be_bytes());
-    buf.extend(0_u32.to_be_bytes()); // account type
+    buf.push(&u32::try_from(expires_at).unwrap_or(u32::MAX).to_be_bytes());
+    buf.push(&u32::from(privileges.mask()).to_be_bytes());
+    buf.push(&0_u32.to_be_bytes()); // account type
     if let Some(text) = text {
         push_text(&mut buf, text);
     }
     buf
 }
 
-fn push_text(buf: &mut Vec<u8>, text: &str) {
+fn push_text(buf: &mut Scratch<MAX_USERBUF>, text: &str) {
     let length = u16::try_from(text.len()).expect("user ids and rooms are at most 64 bytes");
-    buf.extend(length.to_be_bytes());
-    buf.extend(text.as_bytes());
+    buf.push(&length.to_be_bytes());
+    buf.push(text.as_bytes());
 }
 
 /// A userbuf as somebody packed it, its fields not yet held against anything.

@@ -1,29 +1,37 @@
 //! Signs tickets: one signer for each app, prepared once and used for every request.
 
-use std::io::Write;
-
-use base64::Engine;
-use flate2::{Compression, write::ZlibEncoder};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use super::private_map::userbuf;
-use super::{
-    BASE64, Fingerprint, Lifetime, Privileges, Room, SdkAppId, SecretKey, UnixTime, UserId, VERSION, signed_text,
-};
+use super::layout::{Layout, Variables};
+use super::private_map::{MAX_USERBUF, userbuf};
+use super::scratch::Scratch;
+use super::{Fingerprint, Lifetime, Privileges, Room, SdkAppId, SecretKey, UnixTime, UserId};
 
 /// Signs tickets of one app with one secret.
+///
+/// What an app's tickets have in common is prepared here: the HMAC has taken in the key, and the JSON's constant parts
+/// are compressed. A `UserSig` then costs about twice its HMAC, and one allocation: the ticket itself.
 pub struct Signer {
     app: SdkAppId,
     mac: Hmac<Sha256>,
     fingerprint: Fingerprint,
+    /// The signed text between user and time.
+    signed_app: String,
+    layout: Layout,
 }
 
 impl Signer {
     /// A signer for the tickets of `app`.
     #[must_use]
     pub fn new(app: SdkAppId, key: &SecretKey) -> Self {
-        Self { app, mac: key.mac(), fingerprint: key.fingerprint() }
+        Self {
+            app,
+            mac: key.mac(),
+            fingerprint: key.fingerprint(),
+            signed_app: format!("\nTLS.sdkappid:{app}\nTLS.time:"),
+            layout: Layout::new(app),
+        }
     }
 
     /// Which key this signer holds.
@@ -50,22 +58,31 @@ impl Signer {
     ) -> String {
         let expires_at = issued_at.plus(lifetime.as_secs().into()).as_secs();
         let buf = userbuf(user.as_str(), self.app.get(), room, expires_at, privileges);
-        self.ticket(user, issued_at, lifetime, Some(&BASE64.encode(buf)))
+        let mut text = Scratch::<{ MAX_USERBUF.div_ceil(3) * 4 }>::new();
+        text.push_base64(&buf);
+        self.ticket(user, issued_at, lifetime, Some(&text))
     }
 
-    fn ticket(&self, user: &UserId, issued_at: UnixTime, lifetime: Lifetime, userbuf: Option<&str>) -> String {
-        let (app, time, expire) = (self.app.get(), issued_at.as_secs(), u64::from(lifetime.as_secs()));
-        let text = signed_text(user.as_str(), app, time, expire, userbuf);
-        let mac = BASE64.encode(self.mac.clone().chain_update(text).finalize().into_bytes());
-        let userbuf = userbuf.map(|buf| format!(r#","TLS.userbuf":"{buf}""#)).unwrap_or_default();
-        let json = format!(
-            r#"{{"TLS.ver":"{VERSION}","TLS.identifier":"{user}","TLS.sdkappid":{app},"TLS.time":{time},"TLS.expire":{expire}{userbuf},"TLS.sig":"{mac}"}}"#,
-        );
-        let mut zlib = ZlibEncoder::new(Vec::with_capacity(256), Compression::default());
-        zlib.write_all(json.as_bytes()).and_then(|()| zlib.finish()).map_or_else(
-            |_| unreachable!("a Vec takes all that is written to it"),
-            |zlib| BASE64.encode(zlib).replace('+', "*").replace('/', "-").replace('=', "_"),
-        )
+    /// Signs what `signed_text` says, put together without formatting: that alone would take as long as the rest.
+    #[inline]
+    fn ticket(&self, user: &UserId, issued_at: UnixTime, lifetime: Lifetime, userbuf: Option<&[u8]>) -> String {
+        let mut text = Scratch::<128>::new();
+        text.push(b"TLS.identifier:");
+        text.push(user.as_str().as_bytes());
+        text.push(self.signed_app.as_bytes());
+        let time = text.push_decimal(issued_at.as_secs());
+        text.push(b"\nTLS.expire:");
+        let expire = text.push_decimal(lifetime.as_secs().into());
+        text.push(b"\n");
+        let mut mac = self.mac.clone();
+        mac.update(&text);
+        if let Some(userbuf) = userbuf {
+            mac.update(b"TLS.userbuf:");
+            mac.update(userbuf);
+            mac.update(b"\n");
+        }
+        let mac = mac.finalize().into_bytes().into();
+        self.layout.ticket(&Variables { user, mac: &mac, expire: &text[expire], time: &text[time], userbuf })
     }
 }
 

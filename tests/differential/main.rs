@@ -1,6 +1,6 @@
-//! Tickets of Tencent's own npm library under our inspection, and ours under an independent reader, on random input.
+//! Tickets of Tencent's own npm library under our inspection, and ours under independent readers, on random input.
 //!
-//! Needs Node and `npm ci --prefix tests/node`.
+//! Needs Node, `npm ci --prefix tests/node`, and Python 3.
 
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "every suite uses a part of what the suites share")]
@@ -54,18 +54,27 @@ fn random_requests() -> Vec<Value> {
 
 /// What the Node program answers to each request.
 fn ask_node(requests: &[Value]) -> Vec<Value> {
-    let mut node = Command::new("node")
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node/official.js"))
+    ask("node", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node/official.js"), requests)
+}
+
+/// What the Python program answers to each request.
+fn ask_python(requests: &[Value]) -> Vec<Value> {
+    ask("python3", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/read.py"), requests)
+}
+
+fn ask(interpreter: &str, program: &str, requests: &[Value]) -> Vec<Value> {
+    let mut child = Command::new(interpreter)
+        .arg(program)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .expect("node; tests/run installs it");
+        .unwrap_or_else(|error| panic!("{interpreter}, which tests/run installs: {error}"));
     let lines = requests.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    let mut stdin = node.stdin.take().expect("a pipe");
+    let mut stdin = child.stdin.take().expect("a pipe");
     let writer = std::thread::spawn(move || stdin.write_all(lines.as_bytes()));
-    let output = node.wait_with_output().expect("node ends");
-    writer.join().expect("a thread of ours").expect("node reads");
-    assert!(output.status.success(), "node failed; did tests/run install tests/node?");
+    let output = child.wait_with_output().expect("it ends");
+    writer.join().expect("a thread of ours").expect("it reads");
+    assert!(output.status.success(), "{program} failed; did tests/run install what it needs?");
     let output = String::from_utf8(output.stdout).expect("UTF-8");
     let answers: Vec<_> = output.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(answers.len(), requests.len());
@@ -158,6 +167,28 @@ fn our_tickets_are_what_an_independent_reader_expects() {
             "roomStr": request["roomStr"],
         });
         assert_eq!(answer["room"], room, "{request}");
+    }
+}
+
+#[test]
+fn python_reads_our_tickets() {
+    let requests = random_requests();
+    // A time of each length, up to the greatest.
+    let times = (1..=20).map(|digits| u64::MAX / 10_u64.pow(20 - digits)).cycle();
+    let questions: Vec<_> = requests
+        .iter()
+        .zip(times.clone())
+        .map(|(request, time)| json!({"ticket": sign(request, time), "key": request["key"]}))
+        .collect();
+    for ((request, time), answer) in requests.iter().zip(times).zip(ask_python(&questions)) {
+        assert_eq!((&answer["verified"], &answer["whole"]), (&Value::Bool(true), &Value::Bool(true)), "{answer}");
+        let fields = &answer["fields"];
+        assert_eq!(fields["TLS.ver"], "2.0");
+        assert_eq!(fields["TLS.identifier"], request["userId"]);
+        assert_eq!(fields["TLS.sdkappid"], request["sdkAppId"]);
+        assert_eq!(fields["TLS.expire"], request["expire"]);
+        assert_eq!(fields["TLS.time"], time);
+        assert_eq!(fields.get("TLS.userbuf").is_some(), request.get("privileges").is_some(), "{answer}");
     }
 }
 

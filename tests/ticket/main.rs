@@ -5,6 +5,7 @@ mod inspection;
 mod malformed;
 mod official;
 mod properties;
+mod signer;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "every suite uses a part of what the suites share")]
 mod support;

@@ -1,0 +1,206 @@
+//! The Kubernetes manifests: built, validated, and held against what they promise each other.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::{Map, Value};
+
+use crate::tools::{Kustomization, kustomizations, python_tool, read, scratch, stdout_of};
+
+/// The oldest and the newest Kubernetes that the manifests are for.
+const VERSIONS: [&str; 2] = ["1.27", "1.37"];
+
+/// Kinds of operators, which Kubernetes itself has no schema of.
+const OF_OPERATORS: [&str; 3] = ["ExternalSecret", "PrometheusRule", "ServiceMonitor"];
+
+#[test]
+fn every_kustomization_is_valid_for_every_supported_version() {
+    let directory = scratch("manifests");
+    for Kustomization { name, text, documents } in kustomizations() {
+        let own = documents.iter().filter(|document| !OF_OPERATORS.contains(&kind(document))).count();
+        let file = directory.join("built.yaml");
+        fs::write(&file, text).expect("a file");
+        for version in VERSIONS {
+            let output = python_tool("kubernetes-validate")
+                .args(["--strict", "--kubernetes-version", version])
+                .arg(&file)
+                .output()
+                .expect("kubernetes-validate");
+            let said = [output.stdout, output.stderr].concat();
+            let said = String::from_utf8_lossy(&said);
+            assert!(output.status.success(), "{name}: {said}");
+            assert_eq!(said.matches(" passed for resource ").count(), own, "{name}: {said}");
+        }
+    }
+}
+
+#[test]
+fn checkov_finds_nothing_that_is_not_explained() {
+    let directory = scratch("checkov");
+    // The base alone names no namespace, and is not applied alone.
+    for Kustomization { name, text, .. } in kustomizations().iter().filter(|built| built.name != "base") {
+        fs::write(directory.join(format!("{name}.yaml")), text).expect("a file");
+    }
+    let report = checkov(python_tool("checkov").arg("--framework").arg("kubernetes").arg("-d").arg(&directory));
+    assert!(report["summary"]["passed"].as_u64() > Some(150), "checked nothing: {}", report["summary"]);
+    for skipped in report["results"]["skipped_checks"].as_array().expect("a list") {
+        let why = skipped["check_result"]["suppress_comment"].as_str().unwrap_or_default();
+        assert!(why.len() > 20, "{} is skipped without a reason", skipped["check_id"]);
+    }
+}
+
+/// What checkov reports, as JSON, after nothing has failed. It looks nothing up elsewhere.
+#[track_caller]
+pub(crate) fn checkov(command: &mut Command) -> Value {
+    let text = stdout_of(command.args(["--skip-download", "--soft-fail", "--output", "json"]));
+    let report: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let failed = report["results"]["failed_checks"].as_array().expect("a list").iter();
+    let failed: Vec<String> =
+        failed.map(|check| format!("{} {} {}", check["check_id"], check["resource"], check["check_name"])).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+    report
+}
+
+#[test]
+fn selectors_select_the_pods() {
+    for Kustomization { documents, .. } in kustomizations() {
+        let pods = &find(documents, "Deployment", "usersig")["spec"]["template"]["metadata"]["labels"];
+        let matches = |selector: &Value| {
+            let selector = selector.as_object().expect("a selector");
+            !selector.is_empty() && selector.iter().all(|(name, value)| pods[name] == *value)
+        };
+        for document in documents {
+            let spec = &document["spec"];
+            match kind(document) {
+                "Deployment" => assert!(matches(&spec["selector"]["matchLabels"])),
+                "Service" => assert!(matches(&spec["selector"])),
+                "PodDisruptionBudget" => assert!(matches(&spec["selector"]["matchLabels"])),
+                "NetworkPolicy" => assert!(matches(&spec["podSelector"]["matchLabels"])),
+                "ServiceMonitor" => {
+                    let service = find(documents, "Service", "usersig-ops");
+                    let wanted = spec["selector"]["matchLabels"].as_object().expect("a selector");
+                    assert!(wanted.iter().all(|(name, value)| service["metadata"]["labels"][name] == *value));
+                    assert_eq!(spec["endpoints"][0]["port"], service["spec"]["ports"][0]["name"]);
+                    let job = spec["jobLabel"].as_str().expect("a label");
+                    assert_eq!(service["metadata"]["labels"][job], "usersig", "the alerts expect this job");
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn dns_is_reached_and_the_ops_port_is_for_the_scraper_alone() {
+    for Kustomization { name: place, documents, .. } in kustomizations() {
+        let policy = &find(documents, "NetworkPolicy", "usersig")["spec"];
+        let dns = &policy["egress"][0]["to"][0]["podSelector"]["matchLabels"];
+        assert_eq!(*dns, serde_json::json!({ "k8s-app": "kube-dns" }), "{place}");
+        for entry in policy["ingress"].as_array().expect("a list") {
+            let from_monitoring =
+                entry["from"][0]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] == "monitoring";
+            assert_eq!(entry["ports"][0]["port"] == "ops", from_monitoring, "{place}");
+        }
+        for ingress in documents.iter().filter(|document| kind(document) == "Ingress") {
+            assert!(!ingress.to_string().contains("ops"), "the ops listener is never exposed");
+        }
+    }
+}
+
+#[test]
+fn the_deployment_fits_its_configuration() {
+    for Kustomization { name: place, documents, .. } in kustomizations() {
+        let deployment = find(documents, "Deployment", "usersig");
+        let pod = &deployment["spec"]["template"]["spec"];
+        let container = &pod["containers"][0];
+        let tag = container["image"].as_str().and_then(|image| image.rsplit(':').next());
+        assert_eq!(tag, Some(env!("CARGO_PKG_VERSION")));
+
+        let volumes = pod["volumes"].as_array().expect("volumes");
+        let name = volumes.iter().find_map(|volume| volume["configMap"]["name"].as_str()).expect("a ConfigMap");
+        assert!(name.starts_with("usersig-"), "a changed configuration must roll the pods");
+        let toml = find(documents, "ConfigMap", name)["data"]["usersig.toml"].as_str().expect("a configuration");
+        assert!(toml.contains("drain = \"20s\""));
+        assert_eq!(pod["terminationGracePeriodSeconds"], 25);
+
+        for mount in container["volumeMounts"].as_array().expect("mounts") {
+            assert!(mount.get("subPath").is_none(), "a file mounted by subPath never changes");
+            assert!(volumes.iter().any(|volume| volume["name"] == mount["name"]));
+        }
+        for file in toml.split('"').filter_map(|text| text.strip_prefix("file:")) {
+            let mounts = container["volumeMounts"].as_array().expect("mounts");
+            let mounted = mounts.iter().any(|mount| {
+                let directory = mount["mountPath"].as_str().expect("a path");
+                file.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
+            });
+            assert!(mounted, "{file} is in no volume of {place}");
+        }
+        assert_has_every_file(documents, pod, container, toml, place);
+    }
+}
+
+/// Where the manifests say what is in a Secret, it holds each file that the configuration names.
+fn assert_has_every_file(documents: &[Value], pod: &Value, container: &Value, toml: &str, place: &str) {
+    for volume in pod["volumes"].as_array().expect("volumes") {
+        let Some(secret) = volume["secret"]["secretName"].as_str() else { continue };
+        let source = documents.iter().find(|document| {
+            ["Secret", "ExternalSecret"].contains(&kind(document)) && document["metadata"]["name"] == secret
+        });
+        let Some(source) = source else { continue };
+        let keys: Vec<String> = match source["stringData"].as_object() {
+            Some(data) => data.keys().cloned().collect(),
+            None => source["spec"]["data"]
+                .as_array()
+                .expect("data")
+                .iter()
+                .filter_map(|entry| entry["secretKey"].as_str().map(str::to_owned))
+                .collect(),
+        };
+        let mount =
+            container["volumeMounts"].as_array().expect("mounts").iter().find(|mount| mount["name"] == volume["name"]);
+        let directory = mount.and_then(|mount| mount["mountPath"].as_str()).expect("it is mounted");
+        for key in keys {
+            assert!(toml.contains(&format!("\"file:{directory}/{key}\"")), "{place}: nothing reads {secret}/{key}");
+        }
+    }
+}
+
+#[test]
+fn the_binary_accepts_every_configuration() {
+    let directory = scratch("configurations");
+    let mut configurations = vec![("compose".to_owned(), read("deploy/compose/usersig.toml"))];
+    for Kustomization { name, documents, .. } in kustomizations() {
+        let config = documents.iter().find_map(|document| document["data"]["usersig.toml"].as_str());
+        configurations.push((name.clone(), config.expect("a configuration").to_owned()));
+    }
+    for (place, toml) in configurations {
+        // The secrets are not where the container has them.
+        for path in toml.split('"').filter_map(|text| text.strip_prefix("file:/")) {
+            let file = directory.join(path);
+            fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
+            fs::write(&file, "0123456789abcdef".repeat(4)).expect("a secret");
+        }
+        let file = directory.join("usersig.toml");
+        fs::write(&file, toml.replace("file:/", &format!("file:{}/", directory.display()))).expect("a file");
+        let said = stdout_of(Command::new(env!("CARGO_BIN_EXE_usersig")).arg("check").arg("--config").arg(&file));
+        assert!(said.contains("ok"), "{place}: {said}");
+    }
+}
+
+/// The kind of a manifest.
+pub(crate) fn kind(document: &Value) -> &str {
+    document["kind"].as_str().unwrap_or_default()
+}
+
+/// The manifest of a kind and name.
+#[track_caller]
+pub(crate) fn find<'a>(documents: &'a [Value], wanted: &str, name: &str) -> &'a Value {
+    let is_it = |document: &&Value| kind(document) == wanted && document["metadata"]["name"] == name;
+    documents.iter().find(is_it).unwrap_or_else(|| panic!("no {wanted} {name}"))
+}
+
+/// The object at `path`, for changes.
+#[track_caller]
+pub(crate) fn object<'a>(document: &'a mut Value, path: &str) -> &'a mut Map<String, Value> {
+    document.pointer_mut(path).and_then(Value::as_object_mut).unwrap_or_else(|| panic!("no object at {path}"))
+}

@@ -1,0 +1,137 @@
+//! Runs the tools that check what is under `deploy/`.
+
+use std::fs;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+/// A path inside the repository.
+pub(crate) fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// An empty directory of the named test.
+pub(crate) fn scratch(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("deploy").join(name);
+    let _ = fs::remove_dir_all(&path);
+    fs::create_dir_all(&path).expect("a scratch directory");
+    path
+}
+
+/// A tool that `tests/install/deploy` put into its Python environment.
+pub(crate) fn python_tool(name: &str) -> Command {
+    let path = repository("target/tools/deploy/bin").join(name);
+    assert!(path.exists(), "{} is missing: run tests/install/deploy", path.display());
+    Command::new(path)
+}
+
+/// What `command` prints, which must succeed.
+#[track_caller]
+pub(crate) fn stdout_of(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert!(output.status.success(), "{command:?} ended with {}\n{out}\n{err}", output.status);
+    out
+}
+
+/// The same with `input` on its standard input.
+#[track_caller]
+pub(crate) fn stdout_with(command: &mut Command, input: &str) -> String {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let input = input.to_owned();
+    let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+    let output = child.wait_with_output().expect("its output");
+    writer.join().expect("the writer").expect("all was read");
+    let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert!(output.status.success(), "{command:?} ended with {}\n{out}\n{err}", output.status);
+    out
+}
+
+/// The documents of a YAML text.
+#[track_caller]
+pub(crate) fn yaml(text: &str) -> Vec<Value> {
+    const TO_JSON: &str =
+        "import json, sys, yaml; json.dump([d for d in yaml.safe_load_all(sys.stdin) if d], sys.stdout)";
+    let json = stdout_with(python_tool("python").args(["-c", TO_JSON]), text);
+    serde_json::from_str(&json).expect("JSON")
+}
+
+/// The documents of a YAML file of the repository.
+#[track_caller]
+pub(crate) fn yaml_file(path: &str) -> Vec<Value> {
+    yaml(&read(path))
+}
+
+/// A file of the repository.
+#[track_caller]
+pub(crate) fn read(path: &str) -> String {
+    fs::read_to_string(repository(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// A kustomization that can be applied.
+pub(crate) struct Kustomization {
+    /// The name of its directory.
+    pub(crate) name: String,
+    /// What is built from it.
+    pub(crate) text: String,
+    /// The same, parsed.
+    pub(crate) documents: Vec<Value>,
+}
+
+/// The base and every overlay; built once.
+pub(crate) fn kustomizations() -> &'static [Kustomization] {
+    static BUILT: OnceLock<Vec<Kustomization>> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let overlays = fs::read_dir(repository("deploy/kubernetes/overlays")).expect("overlays");
+        let mut paths: Vec<_> = overlays.map(|entry| entry.expect("an entry").path()).collect();
+        assert!(paths.len() >= 2, "overlays are missing: {paths:?}");
+        paths.push(repository("deploy/kubernetes/base"));
+        let build = |path: PathBuf| {
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            let text = stdout_of(python_tool("kubectl").arg("kustomize").arg(path));
+            Kustomization { name, documents: yaml(&text), text }
+        };
+        paths.into_iter().map(build).collect()
+    })
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
+
+/// A loopback address.
+pub(crate) fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+/// The static release binary, as the image has it; built once.
+pub(crate) fn static_binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let cargo = std::env::var_os("CARGO").expect("cargo runs this test");
+        let target = repository("target");
+        let host = stdout_of(Command::new("rustc").args(["--print", "host-tuple"]));
+        let host = host.trim();
+        stdout_of(
+            Command::new(cargo)
+                .args(["build", "--release", "--locked", "--bin", "usersig", "--target", host, "--target-dir"])
+                .arg(&target)
+                .current_dir(repository(""))
+                .env("RUSTFLAGS", "-C target-feature=+crt-static")
+                .env_remove("CARGO_ENCODED_RUSTFLAGS"),
+        );
+        target.join(host).join("release/usersig")
+    })
+}
