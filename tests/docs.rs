@@ -299,6 +299,16 @@ fn every_error_code_is_told() {
 }
 
 #[test]
+fn every_alert_is_explained() {
+    const RULES: &str = include_str!("../deploy/prometheus/rules.yaml");
+    let alerts = || RULES.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
+    assert_ne!(alerts().count(), 0);
+    for (alert, readme) in alerts().flat_map(|alert| READMES.map(|readme| (alert, readme))) {
+        assert!(readme.contains(&format!("\n#### {alert}\n")), "{alert} has no heading, to which its runbook leads");
+    }
+}
+
+#[test]
 fn every_command_and_file_that_is_named_exists() {
     let help = Run::new(&["--help"]).finish().stdout;
     for readme in READMES {
