@@ -299,6 +299,16 @@ fn every_error_code_is_told() {
 }
 
 #[test]
+fn every_alert_is_explained() {
+    const RULES: &str = include_str!("../deploy/prometheus/rules.yaml");
+    let alerts = || RULES.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
+    assert_ne!(alerts().count(), 0);
+    for (alert, readme) in alerts().flat_map(|alert| READMES.map(|readme| (alert, readme))) {
+        assert!(readme.contains(&format!("\n#### {alert}\n")), "{alert} has no heading, to which its runbook leads");
+    }
+}
+
+#[test]
 fn every_command_and_file_that_is_named_exists() {
     let help = Run::new(&["--help"]).finish().stdout;
     for readme in READMES {
@@ -311,7 +321,9 @@ fn every_command_and_file_that_is_named_exists() {
             let known = command == "--help" || help.contains(&format!("\n  {command} "));
             assert!(known, "usersig {command}");
         }
-        for link in readme.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        let links = readme.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let images = readme.split("<img src=\"").skip(1).filter_map(|rest| rest.split('"').next());
+        for link in links.chain(images) {
             let is_file = !link.starts_with('#') && !link.contains("://");
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(link);
             assert!(!is_file || path.exists(), "{link}");

@@ -19,7 +19,7 @@ pub struct RedisSettings {
     pub field: Option<String>,
     /// What the value is.
     pub decode: Decode,
-    /// A session with less than this left is refused.
+    /// A session with less than this left is refused: it ends so long before its key.
     pub min_ttl: Duration,
     /// A key whose existence denies the session, around the subject.
     pub deny_if_exists: Option<KeyTemplate>,
@@ -133,7 +133,8 @@ impl RedisCheck {
         {
             return Err(Denial::Disabled.into());
         }
-        Ok(Session { subject, ends_at: left.map(|left| context.now.plus(left.as_secs())), document })
+        let ends_at = left.map(|left| context.now.plus(left.saturating_sub(self.settings.min_ttl).as_secs()));
+        Ok(Session { subject, ends_at, document })
     }
 }
 

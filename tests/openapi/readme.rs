@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use super::support::SESSION_SECRET;
 use super::support::client::Client;
 use super::{alice, described_service, run};
 
@@ -15,9 +16,14 @@ fn curl_blocks(readme: &str) -> Vec<String> {
 fn answer_to(block: &str, public: &Client, ops: &Client, ticket: &str) -> String {
     let block = block.replace("127.0.0.1:8080", &public.address.to_string());
     let block = block.replace("127.0.0.1:9090", &ops.address.to_string()).replace("sid=", "session=");
+    let block = block.replace("only-for-trying-it-on-your-own-machine", "\"$SESSION_SECRET\"");
     let session = alice();
     let mut bash = Command::new("bash");
-    bash.args(["-euc", &block]).env("COOKIE", &session).env("TOKEN", &session).env("TICKET", ticket);
+    bash.args(["-euc", &block])
+        .env("COOKIE", &session)
+        .env("TOKEN", &session)
+        .env("TICKET", ticket)
+        .env("SESSION_SECRET", SESSION_SECRET);
     let output = run(&mut bash, b"");
     assert!(output.status.success(), "{block}\n{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text")
