@@ -387,7 +387,7 @@ fn privileges(text: &str) -> Result<Privileges, String> {
 
 /// Writes the log to its end, and says what ended the service if it was an error.
 fn finish(result: io::Result<()>, log: Log) -> ExitCode {
-    drop(log);
+    log.end();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(FAILED, error),

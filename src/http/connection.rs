@@ -133,7 +133,7 @@ impl AsyncRead for Connection {
         if self.burst >= BURST {
             self.burst = 0;
             cx.waker().wake_by_ref();
-            return Poll::Pending;
+            return self.wait(cx);
         }
         let before = buffer.filled().len();
         if let Poll::Ready(result) = Pin::new(&mut self.stream).poll_read(cx, buffer) {

@@ -3,8 +3,13 @@
 mod json;
 
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
@@ -14,6 +19,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// Lines that wait for a slow stdout; what comes on top of them is dropped and counted.
 const QUEUE_LINES: usize = 8192;
+
+/// How long the end of the process waits for a slow stdout.
+const FLUSH: Duration = Duration::from_millis(1200);
 
 /// What to log, and how.
 #[derive(Debug, Clone)]
@@ -41,10 +49,10 @@ impl LogFormat {
     }
 }
 
-/// The log's queue. Dropping it writes what still waits, for a second at most.
+/// The log's queue.
 pub struct Log {
-    dropped: ErrorCounter,
-    _worker: WorkerGuard,
+    dropped: DroppedLines,
+    worker: WorkerGuard,
 }
 
 impl Log {
@@ -55,12 +63,14 @@ impl Log {
     pub fn start(settings: &LogSettings) -> io::Result<Self> {
         // Buffered here and flushed by the worker when its queue is empty: one write for many lines.
         let stdout = BufWriter::new(File::from(io::stdout().as_fd().try_clone_to_owned()?));
+        let unwritten = Arc::new(AtomicU64::new(0));
+        let stdout = Stdout { stdout, unwritten: Arc::clone(&unwritten) };
         let (writer, worker) = NonBlockingBuilder::default()
             .buffered_lines_limit(QUEUE_LINES)
             .lossy(true)
             .thread_name("log")
             .finish(stdout);
-        let dropped = writer.error_counter();
+        let dropped = DroppedLines { unqueued: Some(writer.error_counter()), unwritten };
         let layer = match settings.format {
             LogFormat::Json => json::JsonLines::new(writer).boxed(),
             LogFormat::Text => tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer).boxed(),
@@ -70,25 +80,64 @@ impl Log {
             Targets::new().with_default(settings.level.min(LevelFilter::WARN)).with_target("usersig", settings.level);
         tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().map_err(io::Error::other)?;
         std::panic::set_hook(Box::new(log_panic));
-        Ok(Self { dropped, _worker: worker })
+        Ok(Self { dropped, worker })
     }
 
     /// A handle that tells how many lines were dropped.
     #[must_use]
     pub fn dropped(&self) -> DroppedLines {
-        DroppedLines(Some(self.dropped.clone()))
+        self.dropped.clone()
+    }
+
+    /// Writes what still waits, for a second at most.
+    pub fn end(self) {
+        let (ended, end) = mpsc::channel::<()>();
+        // On a thread of its own: where the queue is full, the worker complains on the very stdout that takes nothing.
+        thread::spawn(move || {
+            drop(self.worker);
+            drop(ended);
+        });
+        let _ = end.recv_timeout(FLUSH);
+    }
+}
+
+/// Counts the lines that stdout does not take, as on a full disk.
+struct Stdout<W> {
+    stdout: W,
+    unwritten: Arc<AtomicU64>,
+}
+
+impl<W: Write> Write for Stdout<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stdout.write(bytes)
+    }
+
+    fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
+        let result = self.stdout.write_all(line);
+        if result.is_err() {
+            self.unwritten.fetch_add(1, Ordering::Relaxed);
+        }
+        result
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stdout.flush()
     }
 }
 
 /// Tells how many log lines were dropped so far.
 #[derive(Debug, Clone, Default)]
-pub struct DroppedLines(Option<ErrorCounter>);
+pub struct DroppedLines {
+    unqueued: Option<ErrorCounter>,
+    unwritten: Arc<AtomicU64>,
+}
 
 impl DroppedLines {
     /// The count since the start.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.0.as_ref().map_or(0, |dropped| u64::try_from(dropped.dropped_lines()).unwrap_or(u64::MAX))
+        let unqueued = self.unqueued.as_ref().map_or(0, ErrorCounter::dropped_lines);
+        u64::try_from(unqueued).unwrap_or(u64::MAX).saturating_add(self.unwritten.load(Ordering::Relaxed))
     }
 }
 

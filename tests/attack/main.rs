@@ -1,5 +1,18 @@
 //! What attackers, load and faults do to the running binary, as far as Rust alone can play their part.
+//!
+//! What needs more is in the target beside it, `attack_tools`.
 
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "every suite uses a part of what the suites share")]
 mod support;
+
+mod addresses;
+mod backend;
+mod connections;
+mod faults;
+mod limits;
+mod overload;
+mod parallel;
+mod rfc8725;
+mod rule;
+mod wycheproof;

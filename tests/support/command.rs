@@ -49,6 +49,11 @@ impl Run {
         self
     }
 
+    /// The command as it stands, to be started in a way of one's own.
+    pub(crate) fn into_command(self) -> Command {
+        self.command
+    }
+
     /// Starts it with pipes to all three streams.
     pub(crate) fn spawn(mut self) -> Child {
         let mut child = self.command.spawn().expect("the binary starts");

@@ -1,10 +1,12 @@
 //! Puts a configuration and its files into a directory of their own, and starts the binary with them.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use super::client::Client;
 use super::command::{Finished, Run};
 use super::service::Service;
 use super::{APP, OTHER_APP, OTHER_SECRET, SECRET, SESSION_SECRET};
@@ -101,6 +103,16 @@ impl Setup {
     pub(crate) fn start(self) -> Service {
         let run = self.run(&["serve"]);
         Service::start(run, self)
+    }
+
+    /// Puts the listeners on ports that are free now, and says where they will be: for services whose log nobody reads.
+    pub(crate) fn on_known_ports(self) -> (Self, Client, Client) {
+        let free = || TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+        let (public, ops) = (free(), free());
+        let setup = self
+            .env("USERSIG__SERVER__LISTEN", &public.to_string())
+            .env("USERSIG__SERVER__OPS_LISTEN", &ops.to_string());
+        (setup, Client::new(public), Client::new(ops))
     }
 
     /// Runs `usersig check` to its end.

@@ -1,0 +1,100 @@
+//! More session checks than are admitted at once: what is over is refused at once, what is under is served, and other
+//! rules do not notice.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::backend::Backend;
+use crate::parallel::{all_at_once, retry_after};
+use crate::support::clock::eventually;
+use crate::support::keys::session;
+use crate::support::setup::{Setup, parts};
+
+const AT_ONCE: usize = 8;
+
+#[test]
+fn three_times_too_many_checks_leave_those_that_fit_unharmed() {
+    let backend = Backend::start(Duration::from_millis(50));
+    let rule = backend.rule("max_in_flight = 8\nshared_users = true\n");
+    let service = Setup::new([parts::ONE_APP, &rule, parts::BEARER, "shared_users = true\n"].concat()).start();
+    let (over, token) = (AtomicBool::new(false), session("carol"));
+    let mut beside = 0;
+    let statuses = thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            let rounds = all_at_once(3 * AT_ONCE, |caller| {
+                let token = format!("token-of-user{caller}");
+                let ask = || service.public.post("/v1/usersig").header("x-token", &token).send();
+                let mut last = ask();
+                let (mut issued, mut refused) = (0, 0);
+                for _ in 0..40 {
+                    if last.status == 200 {
+                        assert_eq!(last.ok()["userId"], format!("user{caller}"));
+                        issued += 1;
+                    } else {
+                        last.refused(503, "session_check_unavailable");
+                        assert_eq!(retry_after(&last), 1);
+                        refused += 1;
+                        // A client that does not do as it is told, but leaves the machine to others as well.
+                        thread::sleep(Duration::from_millis(10));
+                    }
+                    last = ask();
+                }
+                last.body = format!("{issued} {refused}").into_bytes();
+                last
+            });
+            over.store(true, Ordering::Relaxed);
+            rounds.into_iter().map(|answer| answer.text()).collect::<Vec<_>>()
+        });
+        while !over.load(Ordering::Relaxed) {
+            assert_eq!(service.public.post("/v1/usersig").bearer(&token).send().ok()["userId"], "carol");
+            beside += 1;
+        }
+        load.join().expect("callers that end well")
+    });
+    let (mut issued, mut refused) = (0, 0);
+    for counts in &statuses {
+        let (some, others) = counts.split_once(' ').expect("two counts");
+        issued += some.parse::<usize>().expect("a count");
+        refused += others.parse::<usize>().expect("a count");
+    }
+    println!(
+        "{} requests at 3 times {AT_ONCE} at once: {issued} issued, {refused} refused; {beside} jwt beside them",
+        issued + refused
+    );
+    assert!(issued >= AT_ONCE && refused > 0, "{issued} issued, {refused} refused");
+    assert!(beside > 0);
+    assert_eq!(backend.most_at_once(), AT_ONCE);
+    let metrics = service.metrics();
+    let faults = metrics.of(r#"usersig_session_checks_total{outcome="fault",rule="backend"}"#);
+    assert!(faults >= f64::from(u32::try_from(refused).expect("few")), "refusals are counted");
+    assert_eq!(metrics.of(r#"usersig_session_checks_total{outcome="denied",rule="backend"}"#), 0.0);
+    eventually("the places are free again", || {
+        (service.public.post("/v1/usersig").header("x-token", "token-of-dave").send().status == 200).then_some(())
+    });
+}
+
+#[test]
+fn a_slow_back_end_holds_up_nobody_but_those_who_wait_for_it() {
+    let backend = Backend::start(Duration::from_secs(3));
+    let rule = backend.rule("max_in_flight = 4\nshared_users = true\n");
+    let service = Setup::new([parts::ONE_APP, &rule, parts::BEARER, "shared_users = true\n"].concat())
+        .env("USERSIG__SERVER__WORKERS", "1")
+        .start();
+    let answers = thread::scope(|scope| {
+        let waiting = scope
+            .spawn(|| all_at_once(12, |_| service.public.post("/v1/usersig").header("x-token", "token-of-bob").send()));
+        eventually("the back end has all that it may have", || (backend.asked() == 4).then_some(()));
+        for _ in 0..100 {
+            service.public.post("/v1/usersig").bearer(&session("carol")).send().ok();
+        }
+        assert_eq!(service.ops.get("/livez").send().status, 200);
+        assert!(!waiting.is_finished(), "a hundred tickets took no three seconds, and were not held up");
+        waiting.join().expect("callers that end well")
+    });
+    // The rule's timeout is 2 s, so all fail: four by it, the others at once.
+    for answer in &answers {
+        answer.refused(503, "session_check_unavailable");
+    }
+    assert_eq!(backend.asked(), 4);
+}
