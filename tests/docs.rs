@@ -310,6 +310,10 @@ fn every_alert_is_explained() {
 
 #[test]
 fn every_command_and_file_that_is_named_exists() {
+    assert!(
+        READMES.iter().all(|readme| readme.contains(concat!("Rust ", env!("CARGO_PKG_RUST_VERSION")))),
+        "the Rust that it needs"
+    );
     let help = Run::new(&["--help"]).finish().stdout;
     for readme in READMES {
         let code = blocks(readme).into_iter().map(|(_, block)| block).collect::<Vec<_>>().join("\n");
