@@ -105,8 +105,8 @@ fn for_each_length(longest: usize, past: &[u8], text: &[u8]) -> Vec<Segment> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::private_map::MAX_USERBUF;
     use super::*;
-    use crate::ticket::private_map::MAX_USERBUF;
 
     #[test]
     fn there_is_room_for_the_longest() {
