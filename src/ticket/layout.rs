@@ -9,9 +9,13 @@ const MAC_CHARACTERS: usize = (MAC_LEN * 8).div_ceil(6);
 const MAX_TIME_DIGITS: usize = 20;
 const MAX_EXPIRE_DIGITS: usize = 9;
 
-/// The constant parts of one app's tickets, in the order of the JSON's fields. That order is free; this one makes
-/// the ticket short, and gives what follows a part of varying length a match that reaches over no other such part.
-/// So there is one segment for each length that the part before it may have.
+/// The constant parts of one app's tickets:
+/// ```json
+/// {"TLS.ver":"2.0","TLS.sdkappid":1,"TLS.identifier":"…","TLS.sig":"…=","TLS.expire":…,"TLS.time":…}
+/// {"TLS.ver":"2.0","TLS.sdkappid":1,"TLS.identifier":"…","TLS.sig":"…=","TLS.expire":…,"TLS.time":…,"TLS.userbuf":"…"}
+/// ```
+/// The order of the fields is free. This one makes the ticket short, and lets each part repeat what it can without
+/// reaching back over more than one blank of varying length: hence a segment for each length that this may have.
 pub(super) struct Layout {
     /// Version and app, up to the user: the whole groups of three bytes, as the ticket's first characters.
     head: String,
@@ -97,4 +101,23 @@ const UNKNOWN: u8 = 0;
 /// `text` after `past` and any number of unknown characters from 0 to `longest`.
 fn for_each_length(longest: usize, past: &[u8], text: &[u8]) -> Vec<Segment> {
     (0..=longest).map(|length| Segment::new(&[past, &vec![UNKNOWN; length]].concat(), text)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::private_map::MAX_USERBUF;
+    use super::*;
+
+    #[test]
+    fn there_is_room_for_the_longest() {
+        let user = "Q".repeat(UserId::MAX_LEN).parse().expect("a user id");
+        // Capitals have the longest codes, and these are no runs.
+        let userbuf = b"QXYZ".repeat(MAX_USERBUF.div_ceil(3));
+        let (mac, expire, time) = (&[0; MAC_LEN], &[b'9'; MAX_EXPIRE_DIGITS], &[b'9'; MAX_TIME_DIGITS]);
+        let variables = Variables { user: &user, mac, expire, time, userbuf: Some(&userbuf) };
+        for app in (0..10).map(|digits| u64::from(u32::MAX) / 10_u64.pow(digits)) {
+            let ticket = Layout::new(app.try_into().expect("an SDKAppID")).ticket(&variables);
+            assert!(ticket.len() > 460, "{}", ticket.len());
+        }
+    }
 }

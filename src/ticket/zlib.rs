@@ -5,8 +5,9 @@ use super::MAC_LEN;
 use super::adler::{Adler, Sum};
 use super::deflate::{self, Bits};
 
-/// Words for the longest stream, a `PrivateMapKey` whose fields are all at their longest; a multiple of three.
-pub(super) const WORDS: usize = 42;
+/// Words for what the longest ticket appends to its head, a multiple of three: 32 + 43 + 164 characters of ids and
+/// base64 with eight bits each, 29 digits with six, and 308 bits between and behind them.
+pub(super) const WORDS: usize = 39;
 
 /// A zlib stream in the making.
 #[derive(Debug)]
