@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{Data, to};
 use actix_web::{App as ActixApp, HttpServer};
 use prometheus::IntCounter;
+use rustix::process::{Resource, getrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{error, info, warn};
@@ -66,6 +68,7 @@ impl Service {
     /// When a listener cannot be bound, or a server fails.
     pub async fn serve(self) -> io::Result<()> {
         let Server { listen, workers, max_connections, drain, .. } = self.server;
+        let max_connections = within_descriptors(max_connections);
         let listener = Listener { address: listen, workers, max_connections, drain };
         let (server, address, door) =
             listener.serve(&self.public).map_err(|error| cannot_bind("server.listen", listen, &error))?;
@@ -236,6 +239,19 @@ fn spawn_ops(listen: SocketAddr, state: Data<OpsState>) -> io::Result<SocketAddr
         });
     })?;
     address.recv().map_err(io::Error::other)?
+}
+
+/// As many connections as wanted, but no more than three quarters of the descriptors that the process may have: the others
+/// are for back ends, probes and itself.
+fn within_descriptors(wanted: NonZeroUsize) -> NonZeroUsize {
+    let most = getrlimit(Resource::Nofile).current.and_then(|count| usize::try_from(count / 4 * 3).ok());
+    match most.and_then(NonZeroUsize::new) {
+        Some(most) if most < wanted => {
+            warn!(wanted, most, "max_connections is cut to what the limit of open files (ulimit -n) admits");
+            most
+        }
+        _ => wanted,
+    }
 }
 
 fn cannot_bind(key: &str, address: SocketAddr, error: &io::Error) -> io::Error {

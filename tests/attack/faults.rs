@@ -198,6 +198,25 @@ fn without_descriptors_nothing_is_issued_wrongly_and_with_them_all_is_well_again
 }
 
 #[test]
+fn connections_leave_descriptors_for_probes_and_back_ends() {
+    let backend = Backend::start(Duration::ZERO);
+    let config = [parts::ONE_APP, &backend.rule("")].concat();
+    let process = Process::start(Setup::new(config), "ulimit -n 256; exec \"$@\"", Stdio::null());
+    let mut crowd: Vec<_> = (0..400).map(|_| process.public.connect()).collect();
+    eventually("as many are open as may be", || {
+        (process.metrics().of("usersig_http_connections") >= 190.0).then_some(())
+    });
+    let answered = crowd.iter_mut().take(50).map(|connection| {
+        connection.send("POST /v1/usersig HTTP/1.1\r\nHost: a\r\nX-Token: token-of-bob\r\n\r\n");
+        connection.read().expect("an answer").ok()
+    });
+    assert!(answered.into_iter().all(|answer| answer["userId"] == "bob"));
+    assert!(process.metrics().of("usersig_http_connections") <= 192.0);
+    drop(crowd);
+    assert_eq!(process.stop().0.code(), Some(0));
+}
+
+#[test]
 fn a_secret_file_that_goes_leaves_the_old_key_in_use() {
     let service = Setup::simple().start();
     let token = session("alice");
