@@ -11,7 +11,7 @@ fn main() -> std::io::Result<()> {
         return Ok(());
     };
     actix_web::rt::System::new().block_on(
-        HttpServer::new(|| App::new().route("/", web::to(|| async { HttpResponse::Ok() })))
+        HttpServer::new(|| App::new().route("/", web::to(|| async { HttpResponse::Ok().finish() })))
             .workers(1)
             .keep_alive(Duration::from_secs(75))
             .bind(address)?

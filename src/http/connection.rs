@@ -214,7 +214,7 @@ mod tests {
         let (mut client, mut connection) = connected().await;
         let mut written = 0;
         let error = loop {
-            match connection.write(&[0; 65_536]).await {
+            match connection.write(&vec![0; 65_536]).await {
                 Ok(count) => written += count,
                 Err(error) => break error,
             }

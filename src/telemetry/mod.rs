@@ -77,7 +77,11 @@ impl Log {
         };
         // Libraries may log what they send; only our own events are known to hold no credential.
         let filter =
-            Targets::new().with_default(settings.level.min(LevelFilter::WARN)).with_target("usersig", settings.level);
+            // actix_http logs every malformed head as an error: anybody could fill the log with them.
+            Targets::new()
+                .with_default(settings.level.min(LevelFilter::WARN))
+                .with_target("usersig", settings.level)
+                .with_target("actix_http", LevelFilter::OFF);
         tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().map_err(io::Error::other)?;
         std::panic::set_hook(Box::new(log_panic));
         Ok(Self { dropped, worker })

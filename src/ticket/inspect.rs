@@ -25,7 +25,7 @@ pub struct Inspection {
     pub verdict: Verdict,
     /// What the key says.
     pub key: KeyVerdict,
-    /// The error code that Tencent's clients would see; absent when valid.
+    /// The error code that Tencent's clients would see; `null` when valid.
     pub code: Option<u32>,
     /// What is wrong with a malformed ticket, in words.
     #[serde(skip_serializing_if = "Option::is_none")]

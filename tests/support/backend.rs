@@ -138,7 +138,7 @@ impl Shared {
             let reply = script(&request);
             let mut head = format!("HTTP/1.1 {} -\r\ncontent-length: {}\r\n", reply.status, reply.body.len());
             for (name, value) in &reply.headers {
-                head.push_str(&format!("{name}: {value}\r\n"));
+                head.extend([*name, ": ", value, "\r\n"]);
             }
             let answer = [head.as_bytes(), b"\r\n", &reply.body].concat();
             let mut writer = client;
