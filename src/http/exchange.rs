@@ -42,7 +42,7 @@ impl Route {
         }
     }
 
-    /// The kinds of answer that metrics count, in the order of [`Answer`]'s places there.
+    /// The kinds of answer that metrics count, in the order of an `Answer`'s places there.
     pub fn answers() -> impl Iterator<Item = (u16, &'static str)> {
         [(200, "ok"), (204, "ok")].into_iter().chain(Code::ALL.map(|code| (code.status().as_u16(), code.as_str())))
     }

@@ -101,8 +101,8 @@ fn an_address_that_is_shut_out_costs_the_back_end_nothing() {
     }
     assert_eq!(backend.asked(), asked);
     let metrics = service.metrics();
-    assert_eq!(metrics.of(r#"usersig_session_checks_total{outcome="denied",rule="backend"}"#), 4.0);
-    assert_eq!(metrics.of(r#"usersig_refusals_total{reason="rate_limited"}"#), 101.0);
+    assert_eq!(metrics.count(r#"usersig_session_checks_total{outcome="denied",rule="backend"}"#), 4);
+    assert_eq!(metrics.count(r#"usersig_refusals_total{reason="rate_limited"}"#), 101);
 }
 
 /// What fails is known behind the check only, so what was let in before the last failure is let through.

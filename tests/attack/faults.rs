@@ -96,7 +96,7 @@ fn a_reader_of_the_log_that_goes_away_is_no_reason_to_end() {
     }
     eventually("lines that went nowhere are counted", || {
         process.issues();
-        (process.metrics().of("usersig_log_dropped_total") > 0.0).then_some(())
+        (process.metrics().count("usersig_log_dropped_total") > 0).then_some(())
     });
     assert_eq!(process.stop().0.code(), Some(0));
 }
@@ -110,7 +110,7 @@ fn a_full_disk_holds_up_no_request_and_is_counted() {
     }
     eventually("lines that were not written are counted", || {
         process.issues();
-        (process.metrics().of("usersig_log_dropped_total") > 0.0).then_some(())
+        (process.metrics().count("usersig_log_dropped_total") > 0).then_some(())
     });
     assert_eq!(process.stop().0.code(), Some(0));
 }
@@ -119,7 +119,7 @@ fn a_full_disk_holds_up_no_request_and_is_counted() {
 #[test]
 fn a_blocked_stdout_holds_up_neither_requests_nor_the_end() {
     let process = Process::start(Setup::simple(), "exec \"$@\"", Stdio::piped());
-    let dropped = || process.metrics().of("usersig_log_dropped_total");
+    let dropped = || process.metrics().count("usersig_log_dropped_total");
     // The pipe and the queue take about ten thousand lines.
     eventually("lines are dropped and counted", || {
         let pipelined =
@@ -129,7 +129,7 @@ fn a_blocked_stdout_holds_up_neither_requests_nor_the_end() {
         for _ in 0..400 {
             connection.read().expect("an answer");
         }
-        (dropped() > 0.0).then_some(())
+        (dropped() > 0).then_some(())
     });
     process.issues();
     let (status, stderr) = process.stop();
@@ -204,17 +204,20 @@ fn connections_leave_descriptors_for_probes_and_back_ends() {
     let process = Process::start(Setup::new(config), "ulimit -n 256; exec \"$@\"", Stdio::null());
     let mut crowd: Vec<_> = (0..400).map(|_| process.public.connect()).collect();
     eventually("as many are open as may be", || {
-        (process.metrics().of("usersig_http_connections") >= 190.0).then_some(())
+        (process.metrics().count("usersig_http_connections") >= 190).then_some(())
     });
     let answered = crowd.iter_mut().take(50).map(|connection| {
         connection.send("POST /v1/usersig HTTP/1.1\r\nHost: a\r\nX-Token: token-of-bob\r\n\r\n");
         connection.read().expect("an answer").ok()
     });
     assert!(answered.into_iter().all(|answer| answer["userId"] == "bob"));
-    assert!(process.metrics().of("usersig_http_connections") <= 192.0);
+    assert!(process.metrics().count("usersig_http_connections") <= 192);
     drop(crowd);
     assert_eq!(process.stop().0.code(), Some(0));
 }
+
+/// A fault of a secret file: what it is, and how it is brought about.
+type Fault = (&'static str, fn(&std::path::Path));
 
 #[test]
 fn a_secret_file_that_goes_leaves_the_old_key_in_use() {
@@ -228,8 +231,7 @@ fn a_secret_file_that_goes_leaves_the_old_key_in_use() {
         fields == signed
     };
     let file = service.setup.path("app.key");
-    let failures = || service.metrics().of(r#"usersig_key_reload_failures_total{app="1400000000"}"#);
-    type Fault = (&'static str, fn(&std::path::Path));
+    let failures = || service.metrics().count(r#"usersig_key_reload_failures_total{app="1400000000"}"#);
     let faults: [Fault; 6] = [
         ("removed", |file| fs::remove_file(file).expect("a file")),
         ("a directory", |file| fs::create_dir(file).expect("nothing there")),

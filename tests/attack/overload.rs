@@ -66,9 +66,9 @@ fn three_times_too_many_checks_leave_those_that_fit_unharmed() {
     assert!(beside > 0);
     assert_eq!(backend.most_at_once(), AT_ONCE);
     let metrics = service.metrics();
-    let faults = metrics.of(r#"usersig_session_checks_total{outcome="fault",rule="backend"}"#);
-    assert!(faults >= f64::from(u32::try_from(refused).expect("few")), "refusals are counted");
-    assert_eq!(metrics.of(r#"usersig_session_checks_total{outcome="denied",rule="backend"}"#), 0.0);
+    let faults = metrics.count(r#"usersig_session_checks_total{outcome="fault",rule="backend"}"#);
+    assert!(faults >= u64::try_from(refused).expect("few"), "refusals are counted");
+    assert_eq!(metrics.count(r#"usersig_session_checks_total{outcome="denied",rule="backend"}"#), 0);
     eventually("the places are free again", || {
         (service.public.post("/v1/usersig").header("x-token", "token-of-dave").send().status == 200).then_some(())
     });

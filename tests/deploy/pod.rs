@@ -31,7 +31,7 @@ fn the_deployment_runs_locked_up_follows_its_secret_and_drains() {
     let session = TokenKey::secret(session_secret.as_bytes()).token(Algorithm::HS256, claims);
     let pod = Pod::play(manifests);
 
-    assert_locked_up(pod.process());
+    assert_locked_up(Pod::process());
     stdout_of(container_tool("podman").args(["exec", CONTAINER, "/usersig", "healthcheck"]));
     let answer = pod.public.post("/v1/usersig").bearer(&session).send().ok();
     let signer = signer_of(answer["userSig"].as_str().expect("a ticket"), &[key('0')]);
@@ -40,7 +40,7 @@ fn the_deployment_runs_locked_up_follows_its_secret_and_drains() {
     let keys = vec![key('0'), key('a')];
     let load = Load::start(4, Order { addresses: vec![pod.public.address], session, keys, ends_when_told: true });
     load.wait_for_answers(100);
-    pod.secrets("usersig-app").replace("1400000000", &secret('a'));
+    Pod::secrets("usersig-app").replace("1400000000", &secret('a'));
     let series = format!("usersig_key_info{{app=\"1400000000\",fingerprint=\"{}\"}} 1", key('a').fingerprint());
     eventually("the new key is used", || pod.ops.get("/metrics").send().text().contains(&series).then_some(()));
     load.wait_for_answers(100);
@@ -133,7 +133,7 @@ impl Pod {
         stdout_of(container_tool("podman").args(["kube", "play", "--start=false"]).arg(&file));
         let pod = Self { public, ops };
         for document in manifests.iter().filter(|document| kind(document) == "Secret") {
-            let volume = pod.secrets(document["metadata"]["name"].as_str().expect("a name"));
+            let volume = Pod::secrets(document["metadata"]["name"].as_str().expect("a name"));
             for (name, value) in document["stringData"].as_object().expect("data") {
                 volume.replace(name, value.as_str().expect("text"));
             }
@@ -149,11 +149,11 @@ impl Pod {
         pod
     }
 
-    fn process(&self) -> u32 {
+    fn process() -> u32 {
         inspect("{{.State.Pid}}").parse().expect("a process id")
     }
 
-    fn secrets(&self, name: &str) -> SecretVolume {
+    fn secrets(name: &str) -> SecretVolume {
         let path = stdout_of(container_tool("podman").args(["volume", "inspect", "--format", "{{.Mountpoint}}", name]));
         SecretVolume(PathBuf::from(path.trim()))
     }
