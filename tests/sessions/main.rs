@@ -3,14 +3,13 @@
 //! The tests whose names begin with `case_` and a number are the list of what must be refused or survived, one name a case. Redis, nginx,
 //! PHP, Express, Flask, Django and an `OpenID` Connect provider are the real ones; `tests/run` installs them.
 
-// mod cases_edge;
-// mod cases_http;
+mod cases_edge;
+mod cases_from;
+mod cases_http;
 mod cases_jwt;
 mod cases_key_set;
 mod cases_redis;
 mod cases_redis_down;
-// mod clients;
-mod cases_from;
 mod frozen;
 mod issuer;
 // mod life;
