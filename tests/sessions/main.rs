@@ -12,14 +12,15 @@ mod cases_redis;
 mod cases_redis_down;
 mod frozen;
 mod issuer;
-// mod life;
 mod jwks;
+mod life;
 mod load;
 mod one_rule;
-// mod probe;
+mod private_ca;
+mod probe;
 mod recipes;
 mod recovery;
-// mod rules;
+mod rules;
 mod sites;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "every suite uses a part of what the suites share")]
