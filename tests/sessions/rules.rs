@@ -43,7 +43,9 @@ fn a_cookie_a_header_and_a_bearer_token_side_by_side() {
     allowed(&ask(&service, |call| call.header("x-token", &header).bearer("an old one")), "mp_alice");
     allowed(&ask(&service, |call| call.bearer(&bearer).json(json!({"userId": "app_alice"}))), "app_alice");
     for other in ["alice", "mp_alice", "h5_alice"] {
-        ask(&service, |call| call.bearer(&bearer).json(json!({"userId": other}))).refused(403, "user_mismatch");
+        let answer = ask(&service, |call| call.bearer(&bearer).json(json!({"userId": other})));
+        answer.refused(403, "user_mismatch");
+        assert_eq!(service.audit(answer.request_id())["step"], "user");
     }
     denied(
         &service,
@@ -56,9 +58,10 @@ fn a_cookie_a_header_and_a_bearer_token_side_by_side() {
     let bob = issuer.login("bob", OPAQUE).access;
     denied(&service, &ask(&service, |call| call.bearer(&bob)), "user", "deny_users");
     allowed(&ask(&service, |call| call.header("x-token", &session("bob"))), "mp_bob");
-    // A token for one rule is nothing to another.
-    denied(&service, &ask(&service, |call| call.bearer(&header)), "check", "not active");
-    assert_eq!((checks(&service, "h5", "allowed"), checks(&service, "mini", "denied")), (2, 1));
+    // A credential for one rule is nothing to another.
+    denied(&service, &ask(&service, |call| call.header("x-token", &bearer)), "check", "not a JSON Web Token");
+    denied(&service, &ask(&service, |call| call.bearer("J7NtoFxydheXskmww0KBwc_lwMDU1u-7")), "check", "not active");
+    assert_eq!((checks(&service, "h5", "allowed"), checks(&service, "mini", "denied")), (2, 2));
 
     let shared = rules(["shared_users = true"; 3]).start();
     allowed(&ask(&shared, |call| call.cookie("connect.sid", &cookie).same_origin()), "alice");
