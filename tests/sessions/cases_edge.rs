@@ -195,7 +195,7 @@ fn case_32_nothing_secret_in_logs_answers_or_metrics() {
     let refused: String = answers
         .iter()
         .filter(|answer| answer.status != 200 || !answer.text().contains("userSig"))
-        .map(|answer| format!("{answer:?} {}", answer.text()))
+        .flat_map(|answer| [format!("{answer:?}"), answer.text()])
         .collect();
     let (stderr, log) = (service.stderr(), service.stop());
     let log: String = log.iter().map(ToString::to_string).collect();

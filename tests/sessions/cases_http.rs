@@ -19,7 +19,7 @@ use crate::support::setup::{Setup, parts};
 use crate::tls::Nginx;
 use crate::verdict::{allowed, ask, checks, denied, tickets, unavailable};
 
-/// A rule as for RuoYi: status 200 always, and the truth in `code`.
+/// A rule as for `RuoYi`: status 200 always, and the truth in `code`.
 fn coded(backend: &Backend) -> Service {
     let rule = "require = { \"/code\" = 200 }\ndeny = { \"/code\" = [401, 403], \"/state\" = \"kicked\" }\n";
     http_rule(backend.address).with(rule).start()

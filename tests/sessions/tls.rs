@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::Path;
 
 use tempfile::TempDir;
 
@@ -68,7 +68,7 @@ impl Nginx {
         // Another test may take the port between the look and the use.
         for _ in 0..10 {
             let port = free_port();
-            if let Some(component) = try_start(dir.path().to_owned(), &http.replace("PORT", &port.to_string())) {
+            if let Some(component) = try_start(dir.path(), &http.replace("PORT", &port.to_string())) {
                 return Self { address: (Ipv4Addr::LOCALHOST, port).into(), component, _dir: dir };
             }
         }
@@ -86,7 +86,7 @@ impl Nginx {
     }
 }
 
-fn try_start(dir: PathBuf, http: &str) -> Option<Component> {
+fn try_start(dir: &Path, http: &str) -> Option<Component> {
     let pid = dir.join("nginx.pid");
     // It may not be there yet.
     let _ = fs::remove_file(&pid);
@@ -101,7 +101,7 @@ fn try_start(dir: PathBuf, http: &str) -> Option<Component> {
     let file = dir.join("nginx.conf");
     fs::write(&file, config).expect("a file in a directory of our own");
     let mut command = program("nginx");
-    command.args(["-p", path_text(&dir), "-c", path_text(&file), "-e", path_text(&dir.join("error.log"))]);
+    command.args(["-p", path_text(dir), "-c", path_text(&file), "-e", path_text(&dir.join("error.log"))]);
     let mut component = Component::start(&mut command);
     let is_up = eventually("nginx listens or ends", || {
         if fs::read_to_string(&pid).is_ok_and(|pid| pid.ends_with('\n')) {
