@@ -229,3 +229,43 @@ fn audit(
         Some(_) => event!(info, "ticket refused"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::sync::Arc;
+
+    use actix_web::test::TestRequest;
+
+    use super::*;
+    use crate::http::public::Doors;
+    use crate::http::{Lifecycle, OriginPolicy};
+    use crate::limit::{Limiter, Limits};
+    use crate::metrics::Metrics;
+
+    /// No known request makes a check panic, so this one stands in for all that are not known.
+    #[test]
+    fn case_34_a_panic_inside_a_check_fails_closed() {
+        let limits = Limits { per_user: None, burst: NonZeroU32::MIN, per_address: None, shared: None };
+        let doors = Doors { origins: OriginPolicy::default(), limiter: Limiter::new(limits), trusted_hops: 0 };
+        let (metrics, lifecycle) = (Metrics::new(), Arc::new(Lifecycle::default()));
+        let state = PublicState::new(&[], Arc::new([]), doors, &metrics, lifecycle);
+        let request = TestRequest::default().insert_header((X_REQUEST_ID, "the-request")).to_http_request();
+        let panics = async |_: &RequestId, decision: &mut Decision<'_>| {
+            decision.user = Some("alice".to_owned());
+            let checked: Option<Answer> = None;
+            Ok(checked.expect("a check that panics"))
+        };
+        let response = actix_web::rt::System::new().block_on(answer(&state, &request, Route::UserSig, panics));
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.headers().get(header::CACHE_CONTROL), Some(&HeaderValue::from_static("no-store")));
+        let body =
+            actix_web::body::MessageBody::try_into_bytes(response.into_body()).ok().expect("a body of known length");
+        let problem: serde_json::Value = serde_json::from_slice(&body).expect("a problem");
+        assert_eq!((&problem["code"], &problem["requestId"]), (&"internal_error".into(), &"the-request".into()));
+        let text = String::from_utf8(metrics.render(0)).expect("text");
+        assert!(text.contains("usersig_refusals_total{reason=\"internal_error\"} 1\n"), "{text}");
+        assert!(text.contains("usersig_http_in_flight 0\n"), "{text}");
+        assert!(!text.contains("usersig_tickets_total{"), "no ticket: {text}");
+    }
+}

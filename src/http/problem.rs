@@ -221,14 +221,15 @@ impl From<Denial> for Problem {
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        let code = match refusal {
-            Refusal::SessionTooShort => Code::InvalidSession,
-            Refusal::UnusableUserId(_) => Code::UnusableUserId,
-            Refusal::UserNotPermitted => Code::UserNotPermitted,
-            Refusal::UserMismatch => Code::UserMismatch,
-            Refusal::RoomNotPermitted(_) => Code::RoomNotPermitted,
+        let (code, step) = match refusal {
+            Refusal::SessionTooShort => (Code::InvalidSession, Some(Step::Check)),
+            Refusal::UnusableUserId(_) => (Code::UnusableUserId, Some(Step::User)),
+            Refusal::UserNotPermitted => (Code::UserNotPermitted, Some(Step::User)),
+            Refusal::UserMismatch => (Code::UserMismatch, Some(Step::User)),
+            // The session and its user are recognised.
+            Refusal::RoomNotPermitted(_) => (Code::RoomNotPermitted, None),
         };
-        Self::new(code, refusal.to_string())
+        Self { cause: Some(refusal.to_string()), step: step.map(Step::as_str), ..Self::new(code, refusal.to_string()) }
     }
 }
 

@@ -84,23 +84,26 @@ impl RedisCheck {
             return Err(Denial::SessionId.into());
         }
         let _slot = self.slots.try_acquire().map_err(|_| Fault::Busy)?;
-        self.read_in_time(id, context).await
+        self.server.run(CheckError::fault, async |connection| self.read(connection, id, context).await).await
     }
 
-    /// Whether Redis answers, and lets us read sessions.
+    /// Whether Redis answers, and lets us read all that a check reads.
     ///
     /// # Errors
     /// When it does not.
     pub async fn probe(&self) -> Result<String, Fault> {
         // An id that no framework makes, so that nobody's session is read.
-        match self.read_in_time("usersig-probe-000", &CheckContext::probe()).await {
-            Err(CheckError::Fault(fault)) => Err(fault),
-            Ok(_) | Err(CheckError::Denied(_)) => Ok("answers, and lets us read sessions".to_owned()),
-        }
-    }
-
-    async fn read_in_time(&self, id: &str, context: &CheckContext<'_>) -> Result<Session, CheckError> {
-        self.server.run(CheckError::fault, async |connection| self.read(connection, id, context).await).await
+        let look = async |mut connection: ConnectionManager| {
+            match self.read(connection.clone(), "usersig-probe-000", &CheckContext::probe()).await {
+                Err(CheckError::Fault(fault)) => return Err(fault),
+                Ok(_) | Err(CheckError::Denied(_)) => {}
+            }
+            if let Some(template) = &self.settings.deny_if_exists {
+                connection.exists::<_, bool>(template.with("usersig-probe")).await?;
+            }
+            Ok("answers, and lets us read sessions".to_owned())
+        };
+        self.server.run(|fault: &Fault| Some(fault), look).await
     }
 
     async fn read(

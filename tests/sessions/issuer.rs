@@ -1,4 +1,4 @@
-//! A provider of `OpenID` Connect at `https://idp.example.com/realms/a`, and a browser that logs in there.
+//! An `OpenID` Connect provider at `https://idp.example.com/realms/a`, and a browser that logs in there.
 
 use std::collections::BTreeMap;
 
@@ -66,7 +66,7 @@ impl Issuer {
         let code = loop {
             redirects += 1;
             assert!(redirects < 10, "in circles: {path}");
-            let answer = Self::browse(self.client.get(&path), &mut cookies);
+            let answer = browse(self.client.get(&path), &mut cookies);
             let location = answer.header("location").unwrap_or_else(|| panic!("{path}: {}", answer.text()));
             if let Some(query) = location.strip_prefix("https://app.example.com/cb?") {
                 let code = query.split('&').find_map(|pair| pair.strip_prefix("code="));
@@ -102,20 +102,20 @@ impl Issuer {
         let basic = STANDARD.encode(format!("{client}:{secret}"));
         let call = self.client.post(path).header("authorization", &format!("Basic {basic}"));
         let call = call.body("application/x-www-form-urlencoded", form);
-        let answer = Self::browse(call, &mut BTreeMap::new());
+        let answer = browse(call, &mut BTreeMap::new());
         assert_eq!(answer.status, 200, "{}", answer.text());
         if answer.body.is_empty() { Value::Null } else { answer.json() }
     }
+}
 
-    /// A request as the proxy with TLS passes it on, with the cookies that earlier answers have set.
-    fn browse(call: Call<'_>, cookies: &mut BTreeMap<String, String>) -> Answer {
-        let jar: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let call = call.header("host", "idp.example.com").header("x-forwarded-proto", "https");
-        let answer = call.header("cookie", &jar.join("; ")).send();
-        for (_, cookie) in answer.headers.iter().filter(|(name, _)| name == "set-cookie") {
-            let (name, value) = cookie.split(';').next().and_then(|pair| pair.split_once('=')).expect("a cookie");
-            cookies.insert(name.to_owned(), value.to_owned());
-        }
-        answer
+/// A request as the proxy with TLS passes it on, with the cookies that earlier answers have set.
+fn browse(call: Call<'_>, cookies: &mut BTreeMap<String, String>) -> Answer {
+    let jar: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let call = call.header("host", "idp.example.com").header("x-forwarded-proto", "https");
+    let answer = call.header("cookie", &jar.join("; ")).send();
+    for (_, cookie) in answer.headers.iter().filter(|(name, _)| name == "set-cookie") {
+        let (name, value) = cookie.split(';').next().and_then(|pair| pair.split_once('=')).expect("a cookie");
+        cookies.insert(name.to_owned(), value.to_owned());
     }
+    answer
 }

@@ -62,8 +62,8 @@ fn the_readmes_have_the_recipes_as_they_are_tested() {
     let mut recipes = 0;
     for entry in fs::read_dir(root.join("tests/sessions/recipes")).expect("a folder of the suite") {
         let name = entry.expect("an entry").file_name().into_string().expect("UTF-8");
-        let is_toml = name.strip_suffix(".toml").is_some();
-        let fenced = if is_toml { format!("```toml\n{}```\n", text(&name)) } else { text(&name) };
+        let is_block = name.split('.').next_back() == Some("toml");
+        let fenced = if is_block { format!("```toml\n{}```\n", text(&name)) } else { text(&name) };
         assert!(readmes.iter().all(|readme| readme.contains(&fenced)), "{name} is not in both READMEs as it stands");
         recipes += 1;
     }

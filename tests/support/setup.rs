@@ -86,6 +86,13 @@ impl Setup {
         self
     }
 
+    /// Replaces a text that stands in the configuration.
+    pub(crate) fn replace(mut self, text: &str, by: &str) -> Self {
+        assert!(self.config.contains(text), "{text} is not in {}", self.config);
+        self.config = self.config.replace(text, by);
+        self
+    }
+
     /// Sets an environment variable for the service.
     pub(crate) fn env(self, name: &str, value: &str) -> Self {
         let mut this = self.without_env(name);
