@@ -3,13 +3,14 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::{self, sleep};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::backend::Backend;
+use crate::backend::SlowBackend;
 use crate::parallel::all_at_once;
 use crate::support::client::Client;
 use crate::support::clock::eventually;
@@ -162,7 +163,7 @@ fn the_log_goes_on_when_somebody_reads_it_again() {
 
 #[test]
 fn without_descriptors_nothing_is_issued_wrongly_and_with_them_all_is_well_again() {
-    let backend = Backend::start(Duration::ZERO);
+    let backend = SlowBackend::start(Duration::ZERO);
     let config =
         [parts::ONE_APP, &backend.rule("shared_users = true\n"), parts::BEARER, "shared_users = true\n"].concat();
     // Beside some thirty of its own it has few left for connections.
@@ -199,7 +200,7 @@ fn without_descriptors_nothing_is_issued_wrongly_and_with_them_all_is_well_again
 
 #[test]
 fn connections_leave_descriptors_for_probes_and_back_ends() {
-    let backend = Backend::start(Duration::ZERO);
+    let backend = SlowBackend::start(Duration::ZERO);
     let config = [parts::ONE_APP, &backend.rule("")].concat();
     let process = Process::start(Setup::new(config), "ulimit -n 256; exec \"$@\"", Stdio::null());
     let mut crowd: Vec<_> = (0..400).map(|_| process.public.connect()).collect();
@@ -216,6 +217,9 @@ fn connections_leave_descriptors_for_probes_and_back_ends() {
     assert_eq!(process.stop().0.code(), Some(0));
 }
 
+/// Does something to a file.
+type Spoil = fn(&Path);
+
 #[test]
 fn a_secret_file_that_goes_leaves_the_old_key_in_use() {
     let service = Setup::simple().start();
@@ -229,8 +233,7 @@ fn a_secret_file_that_goes_leaves_the_old_key_in_use() {
     };
     let file = service.setup.path("app.key");
     let failures = || service.metrics().of(r#"usersig_key_reload_failures_total{app="1400000000"}"#);
-    type Fault = (&'static str, fn(&std::path::Path));
-    let faults: [Fault; 6] = [
+    let faults: [(&str, Spoil); 6] = [
         ("removed", |file| fs::remove_file(file).expect("a file")),
         ("a directory", |file| fs::create_dir(file).expect("nothing there")),
         ("empty", |file| {
