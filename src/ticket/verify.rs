@@ -18,7 +18,7 @@ const MAX_TICKET: usize = 4096;
 const MAX_JSON: u64 = 8192;
 
 /// The fields of a ticket, decoded and not yet verified.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct UnverifiedTicket {
     pub(super) identifier: String,
     pub(super) app: u32,
@@ -132,6 +132,13 @@ impl UnverifiedTicket {
     #[must_use]
     pub const fn expires_at(&self) -> UnixTime {
         UnixTime::from_secs(self.time).plus(self.expire)
+    }
+}
+
+/// All but the signature, without which it is no ticket.
+impl std::fmt::Debug for UnverifiedTicket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "UnverifiedTicket({} of {}, {} + {} s)", self.identifier, self.app, self.time, self.expire)
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use actix_web::rt::System;
 use actix_web::rt::net::TcpSocket;
 
+use crate::parallel::is;
 use crate::support::clock::{DEADLINE, eventually};
 use crate::support::keys::session;
 use crate::support::raw::Connection;
@@ -157,21 +158,21 @@ fn pipelined_requests_are_answered_in_order() {
 fn connections_beyond_the_bound_wait_and_are_served_when_others_end() {
     let service =
         Setup::simple().env("USERSIG__SERVER__MAX_CONNECTIONS", "20").env("USERSIG__SERVER__WORKERS", "1").start();
-    let open = || service.metrics().count("usersig_http_connections");
+    let open = || service.metrics().of("usersig_http_connections");
     let mut idle: Vec<_> = (0..20).map(|_| service.public.connect()).collect();
     for connection in &mut idle {
         connection.send(format!("{REQUEST}\r\n"));
         assert_eq!(connection.read().expect("an answer").status, 401);
     }
-    assert_eq!(open(), 20);
+    assert!(is(open(), 20));
     let mut late = service.public.connect();
     late.send(format!("{REQUEST}\r\n"));
     sleep(Duration::from_millis(300));
-    assert_eq!(open(), 20, "the ops listener answers, and says how many there are");
+    assert!(is(open(), 20), "the ops listener answers, and says how many there are");
     drop(idle.pop());
     assert_eq!(late.read().expect("an answer").status, 401);
     drop((idle, late));
-    eventually("all are closed", || (open() == 0).then_some(()));
+    eventually("all are closed", || is(open(), 0).then_some(()));
     still_serves(&service);
 }
 
@@ -229,6 +230,6 @@ fn what_is_no_http_is_closed_and_harms_nobody() {
         }
     }
     let metrics = service.metrics();
-    assert_eq!(metrics.count(r#"usersig_tickets_total{app="1400000000",kind="usersig"}"#), 0);
+    assert!(is(metrics.of(r#"usersig_tickets_total{app="1400000000",kind="usersig"}"#), 0));
     still_serves(&service);
 }

@@ -3,13 +3,14 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::{self, sleep};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::backend::Backend;
+use crate::backend::SlowBackend;
 use crate::parallel::all_at_once;
 use crate::support::client::Client;
 use crate::support::clock::eventually;
@@ -96,7 +97,7 @@ fn a_reader_of_the_log_that_goes_away_is_no_reason_to_end() {
     }
     eventually("lines that went nowhere are counted", || {
         process.issues();
-        (process.metrics().count("usersig_log_dropped_total") > 0).then_some(())
+        (process.metrics().of("usersig_log_dropped_total") > 0.0).then_some(())
     });
     assert_eq!(process.stop().0.code(), Some(0));
 }
@@ -110,7 +111,7 @@ fn a_full_disk_holds_up_no_request_and_is_counted() {
     }
     eventually("lines that were not written are counted", || {
         process.issues();
-        (process.metrics().count("usersig_log_dropped_total") > 0).then_some(())
+        (process.metrics().of("usersig_log_dropped_total") > 0.0).then_some(())
     });
     assert_eq!(process.stop().0.code(), Some(0));
 }
@@ -119,7 +120,7 @@ fn a_full_disk_holds_up_no_request_and_is_counted() {
 #[test]
 fn a_blocked_stdout_holds_up_neither_requests_nor_the_end() {
     let process = Process::start(Setup::simple(), "exec \"$@\"", Stdio::piped());
-    let dropped = || process.metrics().count("usersig_log_dropped_total");
+    let dropped = || process.metrics().of("usersig_log_dropped_total");
     // The pipe and the queue take about ten thousand lines.
     eventually("lines are dropped and counted", || {
         let pipelined =
@@ -129,7 +130,7 @@ fn a_blocked_stdout_holds_up_neither_requests_nor_the_end() {
         for _ in 0..400 {
             connection.read().expect("an answer");
         }
-        (dropped() > 0).then_some(())
+        (dropped() > 0.0).then_some(())
     });
     process.issues();
     let (status, stderr) = process.stop();
@@ -162,7 +163,7 @@ fn the_log_goes_on_when_somebody_reads_it_again() {
 
 #[test]
 fn without_descriptors_nothing_is_issued_wrongly_and_with_them_all_is_well_again() {
-    let backend = Backend::start(Duration::ZERO);
+    let backend = SlowBackend::start(Duration::ZERO);
     let config =
         [parts::ONE_APP, &backend.rule("shared_users = true\n"), parts::BEARER, "shared_users = true\n"].concat();
     // Beside some thirty of its own it has few left for connections.
@@ -199,25 +200,25 @@ fn without_descriptors_nothing_is_issued_wrongly_and_with_them_all_is_well_again
 
 #[test]
 fn connections_leave_descriptors_for_probes_and_back_ends() {
-    let backend = Backend::start(Duration::ZERO);
+    let backend = SlowBackend::start(Duration::ZERO);
     let config = [parts::ONE_APP, &backend.rule("")].concat();
     let process = Process::start(Setup::new(config), "ulimit -n 256; exec \"$@\"", Stdio::null());
     let mut crowd: Vec<_> = (0..400).map(|_| process.public.connect()).collect();
     eventually("as many are open as may be", || {
-        (process.metrics().count("usersig_http_connections") >= 190).then_some(())
+        (process.metrics().of("usersig_http_connections") >= 190.0).then_some(())
     });
     let answered = crowd.iter_mut().take(50).map(|connection| {
         connection.send("POST /v1/usersig HTTP/1.1\r\nHost: a\r\nX-Token: token-of-bob\r\n\r\n");
         connection.read().expect("an answer").ok()
     });
     assert!(answered.into_iter().all(|answer| answer["userId"] == "bob"));
-    assert!(process.metrics().count("usersig_http_connections") <= 192);
+    assert!(process.metrics().of("usersig_http_connections") <= 192.0);
     drop(crowd);
     assert_eq!(process.stop().0.code(), Some(0));
 }
 
-/// A fault of a secret file: what it is, and how it is brought about.
-type Fault = (&'static str, fn(&std::path::Path));
+/// Does something to a file.
+type Spoil = fn(&Path);
 
 #[test]
 fn a_secret_file_that_goes_leaves_the_old_key_in_use() {
@@ -231,8 +232,8 @@ fn a_secret_file_that_goes_leaves_the_old_key_in_use() {
         fields == signed
     };
     let file = service.setup.path("app.key");
-    let failures = || service.metrics().count(r#"usersig_key_reload_failures_total{app="1400000000"}"#);
-    let faults: [Fault; 6] = [
+    let failures = || service.metrics().of(r#"usersig_key_reload_failures_total{app="1400000000"}"#);
+    let faults: [(&str, Spoil); 6] = [
         ("removed", |file| fs::remove_file(file).expect("a file")),
         ("a directory", |file| fs::create_dir(file).expect("nothing there")),
         ("empty", |file| {

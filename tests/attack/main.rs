@@ -15,4 +15,5 @@ mod overload;
 mod parallel;
 mod rfc8725;
 mod rule;
+mod secrets;
 mod wycheproof;

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::backend::Backend;
-use crate::parallel::{all_at_once, retry_after};
+use crate::backend::SlowBackend;
+use crate::parallel::{all_at_once, is, retry_after};
 use crate::support::clock::eventually;
 use crate::support::keys::session;
 use crate::support::setup::{Setup, parts};
@@ -15,7 +15,7 @@ const AT_ONCE: usize = 8;
 
 #[test]
 fn three_times_too_many_checks_leave_those_that_fit_unharmed() {
-    let backend = Backend::start(Duration::from_millis(50));
+    let backend = SlowBackend::start(Duration::from_millis(50));
     let rule = backend.rule("max_in_flight = 8\nshared_users = true\n");
     let service = Setup::new([parts::ONE_APP, &rule, parts::BEARER, "shared_users = true\n"].concat()).start();
     let (over, token) = (AtomicBool::new(false), session("carol"));
@@ -66,9 +66,9 @@ fn three_times_too_many_checks_leave_those_that_fit_unharmed() {
     assert!(beside > 0);
     assert_eq!(backend.most_at_once(), AT_ONCE);
     let metrics = service.metrics();
-    let faults = metrics.count(r#"usersig_session_checks_total{outcome="fault",rule="backend"}"#);
-    assert!(faults >= u64::try_from(refused).expect("few"), "refusals are counted");
-    assert_eq!(metrics.count(r#"usersig_session_checks_total{outcome="denied",rule="backend"}"#), 0);
+    let faults = metrics.of(r#"usersig_session_checks_total{outcome="fault",rule="backend"}"#);
+    assert!(faults >= f64::from(u32::try_from(refused).expect("few")), "refusals are counted");
+    assert!(is(metrics.of(r#"usersig_session_checks_total{outcome="denied",rule="backend"}"#), 0));
     eventually("the places are free again", || {
         (service.public.post("/v1/usersig").header("x-token", "token-of-dave").send().status == 200).then_some(())
     });
@@ -76,7 +76,7 @@ fn three_times_too_many_checks_leave_those_that_fit_unharmed() {
 
 #[test]
 fn a_slow_back_end_holds_up_nobody_but_those_who_wait_for_it() {
-    let backend = Backend::start(Duration::from_secs(3));
+    let backend = SlowBackend::start(Duration::from_secs(3));
     let rule = backend.rule("max_in_flight = 4\nshared_users = true\n");
     let service = Setup::new([parts::ONE_APP, &rule, parts::BEARER, "shared_users = true\n"].concat())
         .env("USERSIG__SERVER__WORKERS", "1")

@@ -31,3 +31,8 @@ pub(crate) fn count(answers: &[Answer], status: u16) -> usize {
 pub(crate) fn retry_after(answer: &Answer) -> u64 {
     answer.header("retry-after").and_then(|seconds| seconds.parse().ok()).expect("Retry-After in whole seconds")
 }
+
+/// Whether a metric shows this count.
+pub(crate) fn is(value: f64, count: u32) -> bool {
+    (value - f64::from(count)).abs() < 0.5
+}
