@@ -253,14 +253,14 @@ mod tests {
         let request = TestRequest::default().insert_header((X_REQUEST_ID, "the-request")).to_http_request();
         let panics = async |_: &RequestId, decision: &mut Decision<'_>| {
             decision.user = Some("alice".to_owned());
-            let checked: Option<Answer> = None;
-            Ok(checked.expect("a check that panics"))
+            panic!("a check that panics");
         };
         let response = actix_web::rt::System::new().block_on(answer(&state, &request, Route::UserSig, panics));
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(response.headers().get(header::CACHE_CONTROL), Some(&HeaderValue::from_static("no-store")));
-        let body =
-            actix_web::body::MessageBody::try_into_bytes(response.into_body()).ok().expect("a body of known length");
+        let Ok(body) = actix_web::body::MessageBody::try_into_bytes(response.into_body()) else {
+            panic!("a body of known length")
+        };
         let problem: serde_json::Value = serde_json::from_slice(&body).expect("a problem");
         assert_eq!((&problem["code"], &problem["requestId"]), (&"internal_error".into(), &"the-request".into()));
         let text = String::from_utf8(metrics.render(0)).expect("text");
