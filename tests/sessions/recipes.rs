@@ -161,7 +161,7 @@ fn recipe_keycloak() {
     let service = setup.with(&reached_at(&nginx, &authority)).start();
     let tokens = issuer.login("3f2504e0-4f89-11d3-9a0c-0305e82c3301", IM);
     allowed(&ask(&service, |call| call.bearer(&tokens.access)), "3f2504e04f8911d39a0c0305e82c3301");
-    denied(&service, &ask(&service, |call| call.bearer(&tokens.id)), "check", "azp");
+    denied(&service, &ask(&service, |call| call.bearer(&tokens.id)), "check", "type");
 }
 
 #[test]
