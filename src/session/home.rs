@@ -2,23 +2,27 @@
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
-use std::sync::LazyLock;
+use std::sync::{Mutex, PoisonError};
 use std::{io, thread};
 
 use tokio::runtime::{Builder, Handle};
 
 use super::Fault;
 
-/// The thread's runtime, or why there is none. It is started when it is first needed.
-static HOME: LazyLock<Result<Handle, String>> = LazyLock::new(|| {
-    let start = || -> io::Result<Handle> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let handle = runtime.handle().clone();
-        thread::Builder::new().name("back-ends".to_owned()).spawn(move || runtime.block_on(pending::<()>()))?;
-        Ok(handle)
-    };
-    start().map_err(|error| format!("no thread for connections: {error}"))
-});
+/// The thread's runtime, once it has been needed and could be started.
+static HOME: Mutex<Option<Handle>> = Mutex::new(None);
+
+/// Starts the thread where there is none. A failure is not remembered: the next check finds what has become free.
+fn home() -> io::Result<Handle> {
+    let mut home = HOME.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(home) = &*home {
+        return Ok(home.clone());
+    }
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    thread::Builder::new().name("back-ends".to_owned()).spawn(move || runtime.block_on(pending::<()>()))?;
+    Ok(home.insert(handle).clone())
+}
 
 /// Does `work` where it is awaited, but lets all connections that it makes be driven from home.
 ///
@@ -28,7 +32,7 @@ static HOME: LazyLock<Result<Handle, String>> = LazyLock::new(|| {
 /// # Errors
 /// When the system has no thread left.
 pub(super) async fn at_home<T>(work: impl Future<Output = T>) -> Result<T, Fault> {
-    let home = HOME.as_ref().map_err(|cause| Fault::Transport(cause.clone()))?;
+    let home = home().map_err(|error| Fault::Transport(format!("no thread for connections: {error}")))?;
     let mut work = pin!(work);
     let done = poll_fn(|context| {
         let _entered = home.enter();
