@@ -141,7 +141,8 @@ fn a_cached_session_ends_when_it_ends() {
         let answer = ask(service, present);
         assert!(answer.status == 200 || now() >= end, "{}", answer.text());
         eventually("the session has ended", || (ask(service, present).status == 401).then_some(()));
-        assert!(now() >= end - 1, "refused too early");
+        // Long before the cache would forget by itself.
+        assert!((end - 1..end + 15).contains(&now()), "refused {} s after the end", now().saturating_sub(end));
     }
 }
 
