@@ -7,6 +7,7 @@
 mod support;
 
 mod compose;
+mod dashboard;
 mod image;
 mod load;
 mod manifests;

@@ -82,7 +82,7 @@ fn assert_locked_up(process: u32) {
     for target in ["/", "/etc/usersig", "/run/secrets/usersig", "/run/secrets/usersig-session"] {
         assert!(options_of(target).contains(&"ro"), "{target} can be written");
     }
-    assert_eq!(memory_limit(&read("cgroup")), (64 * 1024 * 1024).to_string());
+    assert_eq!(memory_limit(&read("cgroup")), (192 * 1024 * 1024).to_string());
     assert!(logs().contains("\"workers\":2"), "a worker for each CPU of the limit: {}", logs());
 }
 
