@@ -31,7 +31,10 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 impl Unwrap {
     /// The session id in `credential`.
-    pub(super) fn unwrap<'a>(&self, credential: &'a str) -> Result<Cow<'a, str>, Denial> {
+    ///
+    /// # Errors
+    /// When it is not wrapped so, or its signature does not verify.
+    pub fn unwrap<'a>(&self, credential: &'a str) -> Result<Cow<'a, str>, Denial> {
         match self {
             Self::None => Ok(credential.into()),
             Self::Express(secrets) => express(credential, secrets),

@@ -1,0 +1,112 @@
+//! Any bytes as headers, and any credential as a wrapped one: what comes out was there, and was signed.
+
+#![no_main]
+
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use arbitrary::Arbitrary;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use libfuzzer_sys::fuzz_target;
+use percent_encoding::percent_decode_str;
+use sha2::Sha256;
+use std::sync::LazyLock;
+use usersig::http::WatchedRule;
+use usersig::http::credential::present;
+use usersig::metrics::Metrics;
+use usersig::session::{
+    Check, CredentialSource, JwtCheck, JwtSettings, Keys, Pointer, Rule, Unwrap, VerificationKey,
+};
+
+const SECRETS: [&str; 2] = ["the secret of now", "the secret of before"];
+
+#[derive(Debug, Arbitrary)]
+struct Asked<'a> {
+    headers: Vec<(Name, &'a [u8])>,
+    cookie: &'a str,
+    /// Signed with one of the secrets, so that there is something to accept.
+    id: &'a str,
+    secret: u8,
+}
+
+#[derive(Debug, Arbitrary)]
+enum Name {
+    Cookie,
+    Authorization,
+    Token,
+    Other,
+}
+
+static RULES: LazyLock<Vec<WatchedRule>> = LazyLock::new(|| {
+    let metrics = Metrics::new();
+    let sources = [
+        ("bearer", CredentialSource::Bearer),
+        ("cookie", CredentialSource::Cookie("connect.sid".to_owned())),
+        ("header", CredentialSource::Header("x-token".to_owned())),
+    ];
+    let rule = |(name, source): (&str, CredentialSource)| {
+        let key = VerificationKey::from_secret(&[7; 32], None).expect("a secret");
+        let check = JwtCheck::new(JwtSettings {
+            keys: Keys::One(key),
+            issuer: None,
+            audience: Vec::new(),
+            authorized_parties: Vec::new(),
+            leeway: 30,
+            max_lifetime: 1000,
+            user: Pointer::to("sub"),
+            require: Vec::new(),
+        });
+        let rule = Rule {
+            name: name.to_owned(),
+            source,
+            check: Check::Jwt(check),
+            user_prefix: String::new(),
+            deny_users: Vec::new(),
+        };
+        WatchedRule::new(rule, &metrics)
+    };
+    sources.into_iter().map(rule).collect()
+});
+
+fuzz_target!(|asked: Asked<'_>| {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &asked.headers {
+        let name = HeaderName::from_static(match name {
+            Name::Cookie => "cookie",
+            Name::Authorization => "authorization",
+            Name::Token => "x-token",
+            Name::Other => "x-other",
+        });
+        if let Ok(value) = HeaderValue::from_bytes(value) {
+            headers.append(name, value);
+        }
+    }
+    if let Some((_, Ok(credential))) = present(&RULES, &headers) {
+        let text = credential.as_str();
+        assert!(!text.is_empty() && text.len() <= 8192 && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+        let is_in = |value: &HeaderValue| value.as_bytes().windows(text.len()).any(|part| part == text.as_bytes());
+        assert!(headers.iter().any(|(_, value)| is_in(value)));
+    }
+
+    let unwrap = Unwrap::Express(SECRETS.map(|secret| secret.to_owned().into()).to_vec());
+    // The id that is believed is one whose signature this target can make.
+    if let Ok(id) = unwrap.unwrap(asked.cookie) {
+        let decoded = percent_decode_str(asked.cookie).decode_utf8().expect("text");
+        let signature = decoded.rsplit_once('.').expect("a signature").1;
+        let signed = SECRETS.iter().any(|secret| sign(&id, secret) == signature.trim_end_matches('='));
+        assert!(signed, "{:?}", asked.cookie);
+    }
+    let secret = SECRETS[usize::from(asked.secret) % 2];
+    let cookie = format!("s:{}.{}", asked.id, sign(asked.id, secret)).replace('%', "%25");
+    assert_eq!(unwrap.unwrap(&cookie).as_deref(), Ok(asked.id));
+    let foreign = format!("s:{}.{}", asked.id, sign(asked.id, "another")).replace('%', "%25");
+    assert!(unwrap.unwrap(&foreign).is_err());
+    if let Ok(id) = Unwrap::Base64.unwrap(asked.cookie) {
+        assert_eq!(STANDARD.encode(id.as_bytes()).trim_end_matches('='), asked.cookie.trim_end_matches('='));
+    }
+});
+
+fn sign(id: &str, secret: &str) -> String {
+    let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any key").chain_update(id);
+    STANDARD.encode(mac.finalize().into_bytes()).trim_end_matches('=').to_owned()
+}
