@@ -137,3 +137,24 @@ fn nothing_is_issued_to_whom_anything_is_refused() {
     }
     assert!(service.metrics().beginning("usersig_tickets_total").iter().all(|(_, count)| *count == 0.0));
 }
+
+#[test]
+fn who_asks_too_often_is_told_so_between_the_user_and_the_room() {
+    let limit = "\n[limit]\nper_user = \"1/h\"\nburst = 1\n";
+    let service = Setup::new([CONFIG, limit].concat()).limited().start();
+    let path = "/v1/private-map-key";
+    ask(&service, |_| false, path).ok();
+    for (place, (fault, status, code)) in FAULTS.into_iter().enumerate() {
+        let answer = ask(&service, |asked| asked == fault, path);
+        // Everything before the room is told before the limit is asked.
+        if place + 1 < FAULTS.len() {
+            answer.refused(status, code);
+        } else {
+            answer.refused(429, "rate_limited");
+        }
+    }
+    let answer = ask(&service, |_| false, path);
+    answer.refused(429, "rate_limited");
+    let wait: u64 = answer.header("retry-after").expect("when to come again").parse().expect("seconds");
+    assert!((1..=3600).contains(&wait), "{wait}");
+}
