@@ -146,7 +146,7 @@ fn serve(path: &Path) -> ExitCode {
         Ok(config) => config,
         Err(problems) => return list(&problems, path),
     };
-    let log = match Log::start(&config.log) {
+    let log = match Log::start(&config.log, config.traces.as_ref()) {
         Ok(log) => log,
         Err(error) => return fail(FAILED, error),
     };
@@ -274,7 +274,7 @@ fn demo(args: DemoArgs) -> ExitCode {
     };
     let session_secret = random_hex();
     let log = LogSettings { level: tracing::level_filters::LevelFilter::INFO, format: LogFormat::for_stdout() };
-    let log = match Log::start(&log) {
+    let log = match Log::start(&log, None) {
         Ok(log) => log,
         Err(error) => return fail(FAILED, error),
     };
@@ -324,6 +324,7 @@ fn demo_config(
     Config {
         server: Server { listen, lame_duck: Duration::ZERO, drain: Duration::from_secs(2), ..Server::default() },
         log: LogSettings { level: tracing::level_filters::LevelFilter::INFO, format: LogFormat::for_stdout() },
+        traces: None,
         apps: vec![ConfiguredApp { app: App::new(id, secret, policy), secret: file.map(SecretSource::File) }],
         rules: vec![
             rule("token", CredentialSource::Bearer),

@@ -26,8 +26,8 @@ use tracing::level_filters::LevelFilter;
 use crate::http::Origin;
 use crate::limit::Limits;
 use crate::session::Rule;
-use crate::telemetry::{LogFormat, LogSettings};
-use section::{Section, duration, integer, list, one_of, parsed};
+use crate::telemetry::{LogFormat, LogSettings, TraceSettings, trace};
+use section::{Section, duration, integer, list, one_of, parsed, shown};
 
 /// Everything that `usersig serve` needs to know.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub struct Config {
     pub server: Server,
     /// What to log.
     pub log: LogSettings,
+    /// Where traces go; `None`: nowhere.
+    pub traces: Option<TraceSettings>,
     /// Which apps to issue for; at least one.
     pub apps: Vec<ConfiguredApp>,
     /// How often is too often.
@@ -102,11 +104,12 @@ impl Config {
     fn from_root(mut root: Section<'_>) -> Self {
         let server = server(root.table("server"));
         let log = log(root.table("log"));
+        let traces = root.optional_table("trace").and_then(traces);
         let apps = app::apps(&mut root);
         let rules = session::rules(&mut root, apps.iter().any(app::ConfiguredApp::hashes_user_ids));
         let (limits, trusted_hops) = limit::limit(root.table("limit"));
         root.finish();
-        Self { server, log, apps, limits, trusted_hops, rules }
+        Self { server, log, traces, apps, limits, trusted_hops, rules }
     }
 }
 
@@ -153,6 +156,21 @@ fn log(mut section: Section<'_>) -> LogSettings {
     };
     section.finish();
     settings
+}
+
+fn traces(mut section: Section<'_>) -> Option<TraceSettings> {
+    let endpoint = section.required("endpoint", "the URL of an OTLP/HTTP collector", |value| {
+        if trace::AVAILABLE { parsed(value) } else { Err("needs a build with the cargo feature otlp".to_owned()) }
+    });
+    let ratio = section.optional("ratio", ratio).unwrap_or(1.0);
+    section.finish();
+    Some(TraceSettings { endpoint: endpoint?, ratio })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "readers take their value")]
+fn ratio(value: Value) -> Result<f64, String> {
+    let ratio = value.as_f64().filter(|ratio| (0.0..=1.0).contains(ratio));
+    ratio.ok_or_else(|| format!("is {}; expected a number from 0 to 1", shown(&value)))
 }
 
 /// The environment variables that override scalars of the three sections where that is possible.

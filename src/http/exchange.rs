@@ -10,12 +10,13 @@ use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::FutureExt;
 use prometheus::IntGauge;
-use tracing::{error, info, warn};
+use tracing::{Instrument, Span, error, field, info, info_span, warn};
 
 use super::identity::{RequestId, TraceParent, X_REQUEST_ID};
 use super::problem::{Code, Problem};
 use super::public::PublicState;
 use crate::issue::Issued;
+use crate::telemetry::trace;
 
 /// The routes that metrics tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,15 @@ impl Route {
             Self::UserSig => "usersig",
             Self::PrivateMapKey => "private_map_key",
             Self::Other => "other",
+        }
+    }
+
+    /// The path, where it is one.
+    const fn path(self) -> Option<&'static str> {
+        match self {
+            Self::UserSig => Some("/v1/usersig"),
+            Self::PrivateMapKey => Some("/v1/private-map-key"),
+            Self::Other => None,
         }
     }
 
@@ -82,7 +92,8 @@ pub(super) async fn answer<'a>(
     let _in_flight = InFlight::enter(&state.in_flight);
     let id = RequestId::of(request.headers());
     let mut decision = Decision::default();
-    let result = AssertUnwindSafe(handle(&id, &mut decision))
+    let span = span_of(request, route, &id);
+    let result = AssertUnwindSafe(handle(&id, &mut decision).instrument(span.clone()))
         .catch_unwind()
         .await
         .unwrap_or_else(|_| Err(Problem::new(Code::InternalError, "the log tells the operator why, by the requestId")));
@@ -93,6 +104,9 @@ pub(super) async fn answer<'a>(
         Ok(Answer::NoContent | Answer::Preflight { .. }) => 1,
         Err(problem) => 2 + problem.code as usize,
     };
+    if !span.is_disabled() {
+        complete(&span, &decision, &result);
+    }
     metrics.answers[place].inc();
     metrics.seconds.observe(took.as_secs_f64());
     if is_decision(route, &result) {
@@ -108,6 +122,46 @@ pub(super) async fn answer<'a>(
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     response
+}
+
+/// The server span of a request, with the names of OpenTelemetry's conventions; nothing of what the caller sent but the
+/// method, and the ids that continue it.
+fn span_of(request: &HttpRequest, route: Route, id: &RequestId) -> Span {
+    let (method, path) = (request.method().as_str(), route.path());
+    let span = info_span!(
+        target: trace::TARGET,
+        "request",
+        otel.name = %format_args!("{method} {}", path.unwrap_or_default()).to_string().trim_end(),
+        otel.kind = "server",
+        otel.status_code = field::Empty,
+        http.request.method = method,
+        http.route = path,
+        http.response.status_code = field::Empty,
+        "error.type" = field::Empty,
+        usersig.request_id = id.as_str(),
+        usersig.app = field::Empty,
+        usersig.rule = field::Empty,
+    );
+    trace::continue_from(&span, |name| request.headers().get(name)?.to_str().ok());
+    span
+}
+
+/// What is known of a request when it is answered.
+fn complete(span: &Span, decision: &Decision<'_>, result: &Result<Answer, Problem>) {
+    span.record("usersig.app", decision.app);
+    span.record("usersig.rule", decision.rule);
+    let status = match result {
+        Ok(Answer::Json(_)) => StatusCode::OK,
+        Ok(Answer::NoContent | Answer::Preflight { .. }) => StatusCode::NO_CONTENT,
+        Err(problem) => problem.code.status(),
+    };
+    span.record("http.response.status_code", status.as_u16());
+    if let Err(problem) = result {
+        span.record("error.type", problem.code.as_str());
+    }
+    if status.is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
 }
 
 /// Counts a request while it is being answered, also one whose caller goes away meanwhile.

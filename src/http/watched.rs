@@ -4,8 +4,10 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use serde::Serialize;
+use tracing::{Instrument, field, info_span};
 
 use crate::metrics::{Metrics, RuleMetrics};
+use crate::telemetry::trace;
 use crate::session::{CheckContext, CheckError, PresentedCredential, Rule, Session};
 
 /// A rule with its metrics and the last that was seen of its back end.
@@ -51,12 +53,26 @@ impl WatchedRule {
         context: &CheckContext<'_>,
     ) -> Result<Session, CheckError> {
         let start = Instant::now();
-        let result = self.rule.check(credential, context).await;
+        let span = info_span!(
+            target: trace::TARGET,
+            "check",
+            otel.name = %format_args!("check {}", self.rule.name),
+            otel.kind = if self.rule.asks_back_end() { "client" } else { "internal" },
+            otel.status_code = field::Empty,
+            usersig.rule = self.rule.name,
+            usersig.outcome = field::Empty,
+        );
+        let result = self.rule.check(credential, context).instrument(span.clone()).await;
         self.metrics.seconds.observe(start.elapsed().as_secs_f64());
-        match &result {
-            Ok(_) => self.metrics.allowed.inc(),
-            Err(CheckError::Denied(_)) => self.metrics.denied.inc(),
-            Err(CheckError::Fault(_)) => self.metrics.fault.inc(),
+        let (outcome, count) = match &result {
+            Ok(_) => ("allowed", &self.metrics.allowed),
+            Err(CheckError::Denied(_)) => ("denied", &self.metrics.denied),
+            Err(CheckError::Fault(_)) => ("fault", &self.metrics.fault),
+        };
+        count.inc();
+        span.record("usersig.outcome", outcome);
+        if matches!(result, Err(CheckError::Fault(_))) {
+            span.record("otel.status_code", "ERROR");
         }
         self.remember(result.as_ref().err());
         result

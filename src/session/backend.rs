@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::Fault;
 use super::home::at_home;
+use crate::telemetry::trace;
 
 /// How a back end is reached.
 #[derive(Debug)]
@@ -83,7 +84,9 @@ impl Backend {
     ) -> Result<Reply, Fault> {
         let _slot = self.slots.try_acquire().map_err(|_| Fault::Busy)?;
         let exchange = async {
-            let mut response = request(&self.client).send().await.map_err(|error| transport(&error))?;
+            let headers = trace::outgoing();
+            let request = headers.iter().fold(request(&self.client), |request, (name, value)| request.header(name, value));
+            let mut response = request.send().await.map_err(|error| transport(&error))?;
             let cache_control = response.headers().get("cache-control").and_then(|value| value.to_str().ok());
             let cache_control = cache_control.map(str::to_owned);
             let mut body = Vec::new();

@@ -80,6 +80,15 @@ impl Rule {
         }
     }
 
+    /// Whether a check asks a back end, and does not decide by itself.
+    #[must_use]
+    pub const fn asks_back_end(&self) -> bool {
+        match &self.check {
+            Check::Jwt(_) => false,
+            Check::Redis(..) | Check::Introspect(_) | Check::Http(_) => true,
+        }
+    }
+
     /// Asks the back end behind the rule whether it would answer; `None` when there is none to ask.
     pub async fn probe(&self) -> Option<Result<String, Fault>> {
         match &self.check {

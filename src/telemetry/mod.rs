@@ -1,6 +1,7 @@
-//! What is logged: JSON or text on stdout, through a bounded queue that never holds up a request.
+//! What is logged: JSON or text on stdout, through a bounded queue that never holds up a request. And what is traced.
 
 mod json;
+pub mod trace;
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -16,6 +17,8 @@ use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGua
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
+
+pub use trace::TraceSettings;
 
 /// Lines that wait for a slow stdout; what comes on top of them is dropped and counted.
 const QUEUE_LINES: usize = 8192;
@@ -53,14 +56,16 @@ impl LogFormat {
 pub struct Log {
     dropped: DroppedLines,
     worker: WorkerGuard,
+    #[cfg(feature = "otlp")]
+    exporter: Option<trace::Exporter>,
 }
 
 impl Log {
-    /// Starts to log; once for the process.
+    /// Starts to log, and to trace where that is wanted; once for the process.
     ///
     /// # Errors
     /// When stdout cannot be duplicated, or the process logs already.
-    pub fn start(settings: &LogSettings) -> io::Result<Self> {
+    pub fn start(settings: &LogSettings, traces: Option<&TraceSettings>) -> io::Result<Self> {
         // Buffered here and flushed by the worker when its queue is empty: one write for many lines.
         let stdout = BufWriter::new(File::from(io::stdout().as_fd().try_clone_to_owned()?));
         let unwritten = Arc::new(AtomicU64::new(0));
@@ -81,10 +86,24 @@ impl Log {
             Targets::new()
                 .with_default(settings.level.min(LevelFilter::WARN))
                 .with_target("usersig", settings.level)
+                .with_target(trace::TARGET, LevelFilter::OFF)
                 .with_target("actix_http", LevelFilter::OFF);
-        tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().map_err(io::Error::other)?;
+        let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter));
+        #[cfg(feature = "otlp")]
+        let exporter = traces.map(trace::Exporter::start).transpose()?;
+        match traces {
+            #[cfg(feature = "otlp")]
+            Some(_) => subscriber.with(exporter.as_ref().map(trace::Exporter::layer)).try_init(),
+            _ => subscriber.try_init(),
+        }
+        .map_err(io::Error::other)?;
         std::panic::set_hook(Box::new(log_panic));
-        Ok(Self { dropped, worker })
+        Ok(Self {
+            dropped,
+            worker,
+            #[cfg(feature = "otlp")]
+            exporter,
+        })
     }
 
     /// A handle that tells how many lines were dropped.
@@ -98,6 +117,10 @@ impl Log {
         let (ended, end) = mpsc::channel::<()>();
         // On a thread of its own: where the queue is full, the worker complains on the very stdout that takes nothing.
         thread::spawn(move || {
+            #[cfg(feature = "otlp")]
+            if let Some(exporter) = self.exporter {
+                exporter.end(FLUSH / 2);
+            }
             drop(self.worker);
             drop(ended);
         });

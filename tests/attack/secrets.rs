@@ -463,7 +463,7 @@ fn no_secret_is_in_the_debug_form_of_what_holds_it() {
 fn a_panic_tells_its_place_and_not_a_message_that_was_put_together() {
     const CHILD: &str = "USERSIG_TEST_PANICS";
     if std::env::var_os(CHILD).is_some() {
-        let log = Log::start(&LogSettings { level: LevelFilter::TRACE, format: LogFormat::Json }).expect("a log");
+        let log = Log::start(&LogSettings { level: LevelFilter::TRACE, format: LogFormat::Json }, None).expect("a log");
         let panics: [fn(); 3] = [
             || panic!("a constant"),
             || panic!("with {HEADER_TOKEN}"),

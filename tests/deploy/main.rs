@@ -16,3 +16,4 @@ mod reload;
 mod restart;
 mod rules;
 mod tools;
+mod trace;

@@ -1,6 +1,7 @@
 //! Runs the binary as a command: its output, its exit code, and its end in any case.
 
 use std::io::{Read, Write};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
@@ -26,7 +27,12 @@ pub(crate) struct Finished {
 impl Run {
     /// `usersig` with these arguments.
     pub(crate) fn new(args: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_usersig"));
+        Self::of(Path::new(env!("CARGO_BIN_EXE_usersig")), args)
+    }
+
+    /// The same by another build of it.
+    pub(crate) fn of(binary: &Path, args: &[&str]) -> Self {
+        let mut command = Command::new(binary);
         command.args(args).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self { command, stdin: Vec::new() }
     }

@@ -63,7 +63,12 @@ fn folder(name: &str) -> PathBuf {
 impl Component {
     /// Starts a program that says nothing of interest.
     pub(crate) fn start(command: &mut Command) -> Self {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        Self::start_logging(command, Stdio::null())
+    }
+
+    /// Starts a program whose output goes there.
+    pub(crate) fn start_logging(command: &mut Command, output: Stdio) -> Self {
+        let child = command.stdin(Stdio::null()).stdout(output).spawn();
         let child = child.unwrap_or_else(|error| panic!("{command:?}: {error}; tests/run installs what is missing"));
         Self { child: EndsWithTest(child), _stdin: None }
     }

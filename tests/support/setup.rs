@@ -19,6 +19,7 @@ pub(crate) struct Setup {
     dir: TempDir,
     config: String,
     env: Vec<(String, String)>,
+    binary: PathBuf,
 }
 
 /// The parts of the configuration that most tests begin with.
@@ -41,7 +42,7 @@ impl Setup {
     /// A directory with the secrets that [`parts`] refer to, and this configuration.
     pub(crate) fn new(config: impl Into<String>) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let setup = Self { dir, config: config.into(), env: Vec::new() };
+        let setup = Self { dir, config: config.into(), env: Vec::new(), binary: env!("CARGO_BIN_EXE_usersig").into() };
         setup
             .file("app.key", format!("{SECRET}\n"))
             .file("other.key", format!("{OTHER_SECRET}\n"))
@@ -72,6 +73,12 @@ impl Setup {
     pub(crate) fn two_apps() -> Self {
         debug_assert_ne!(APP, OTHER_APP);
         Self::new([parts::ONE_APP, parts::SECOND_APP, parts::BEARER].concat())
+    }
+
+    /// Takes another build of the service.
+    pub(crate) fn binary(mut self, binary: &Path) -> Self {
+        binary.clone_into(&mut self.binary);
+        self
     }
 
     /// Adds a file to the directory.
@@ -136,7 +143,7 @@ impl Setup {
     pub(crate) fn run(&self, command: &[&str]) -> Run {
         let config = self.path("usersig.toml");
         fs::write(&config, self.config.replace("{dir}", &self.dir())).expect("a file in a directory of our own");
-        let mut run = Run::new(command).arg("--config").arg(path_text(&config));
+        let mut run = Run::of(&self.binary, command).arg("--config").arg(path_text(&config));
         for (name, value) in &self.env {
             run = run.env(name, value);
         }

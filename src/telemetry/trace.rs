@@ -1,0 +1,159 @@
+//! Traces: a span for each request and for each session check, sent by OTLP/HTTP to the collector that the configuration
+//! names.
+//!
+//! Spans are `tracing` spans of the target [`TARGET`]. While no collector is named, nothing is interested in that target,
+//! and a span costs a look at one atomic. Only the cargo feature `otlp` brings what sends them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use tracing::Span;
+
+/// The target of all spans, which no log shows.
+pub const TARGET: &str = "usersig::trace";
+
+/// Where traces go, and how many.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TraceSettings {
+    /// The collector.
+    pub endpoint: Collector,
+    /// Which part of the traces that begin here is recorded, 0 to 1; others are as their caller decided.
+    pub ratio: f64,
+}
+
+/// A collector's base URL; spans go to `/v1/traces` below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collector(String);
+
+/// A text that is no collector's URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected the URL of an OTLP/HTTP collector, such as \"http://otel-collector:4318\"")]
+pub struct CollectorError;
+
+impl FromStr for Collector {
+    type Err = CollectorError;
+
+    fn from_str(text: &str) -> Result<Self, CollectorError> {
+        let url = reqwest::Url::parse(text).map_err(|_| CollectorError)?;
+        // A password in it would be logged.
+        let is_plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+        let is_one = matches!(url.scheme(), "http" | "https") && url.has_host() && is_plain;
+        is_one.then(|| Self(text.trim_end_matches('/').to_owned())).ok_or(CollectorError)
+    }
+}
+
+impl fmt::Display for Collector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether this build can send traces.
+pub const AVAILABLE: bool = cfg!(feature = "otlp");
+
+#[cfg(feature = "otlp")]
+pub(super) use otlp::Exporter;
+#[cfg(feature = "otlp")]
+pub use otlp::{continue_from, outgoing};
+
+/// Makes `span` a part of the trace that a caller's headers name.
+#[cfg(not(feature = "otlp"))]
+pub fn continue_from<'a>(_span: &Span, _header: impl Fn(&str) -> Option<&'a str>) {}
+
+/// The headers that let a back end continue the trace of the current span; none where nothing is traced.
+#[cfg(not(feature = "otlp"))]
+#[must_use]
+pub fn outgoing() -> Vec<(String, String)> {
+    Vec::new()
+}
+
+#[cfg(feature = "otlp")]
+mod otlp {
+    use std::collections::HashMap;
+    use std::io;
+    use std::time::Duration;
+
+    use opentelemetry::propagation::TextMapPropagator;
+    use opentelemetry::trace::TracerProvider;
+    use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
+    use opentelemetry_sdk::Resource;
+    use opentelemetry_sdk::propagation::TraceContextPropagator;
+    use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+    use tracing::Subscriber;
+    use tracing_opentelemetry::OpenTelemetrySpanExt;
+    use tracing_subscriber::filter::Targets;
+    use tracing_subscriber::layer::Layer;
+    use tracing_subscriber::registry::LookupSpan;
+
+    use super::{Span, TARGET, TraceSettings};
+
+    /// How long the collector may take to accept a batch.
+    const TIMEOUT: Duration = Duration::from_secs(5);
+
+    /// Sends spans in batches from a thread of its own, and drops them while the collector is away.
+    pub(in super::super) struct Exporter(SdkTracerProvider);
+
+    impl Exporter {
+        pub(in super::super) fn start(settings: &TraceSettings) -> io::Result<Self> {
+            // Like every client here: no proxy of the environment's, no redirect.
+            let client = reqwest::blocking::Client::builder()
+                .no_proxy()
+                .redirect(reqwest::redirect::Policy::none())
+                .timeout(TIMEOUT)
+                .build()
+                .map_err(io::Error::other)?;
+            let exporter = SpanExporter::builder()
+                .with_http()
+                .with_http_client(client)
+                .with_protocol(Protocol::HttpBinary)
+                .with_endpoint(format!("{}/v1/traces", settings.endpoint))
+                .build()
+                .map_err(io::Error::other)?;
+            let provider = SdkTracerProvider::builder()
+                .with_resource(Resource::builder().with_service_name(env!("CARGO_PKG_NAME")).build())
+                .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(settings.ratio))))
+                .with_batch_exporter(exporter)
+                .build();
+            Ok(Self(provider))
+        }
+
+        /// What turns spans of [`TARGET`], and nothing else, into traces.
+        pub(in super::super) fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(&self) -> impl Layer<S> + use<S> {
+            let layer = tracing_opentelemetry::layer()
+                .with_tracer(self.0.tracer(env!("CARGO_PKG_NAME")))
+                .with_location(false)
+                .with_threads(false)
+                .with_target(false)
+                .with_tracked_inactivity(false);
+            layer.with_filter(Targets::new().with_target(TARGET, tracing::Level::INFO))
+        }
+
+        /// Sends what still waits.
+        pub(in super::super) fn end(&self, patience: Duration) {
+            // What is lost then, the collector was not there for.
+            let _ = self.0.shutdown_with_timeout(patience);
+        }
+    }
+
+    /// Makes `span` a part of the trace that a caller's headers name.
+    pub fn continue_from<'a>(span: &Span, header: impl Fn(&str) -> Option<&'a str>) {
+        if !span.is_disabled() {
+            let named = |name: &'static str| Some((name.to_owned(), header(name)?.to_owned()));
+            let context: HashMap<_, _> = ["traceparent", "tracestate"].into_iter().filter_map(named).collect();
+            // An error says that the span has begun, which it has not.
+            let _ = span.set_parent(TraceContextPropagator::new().extract(&context));
+        }
+    }
+
+    /// The headers that let a back end continue the trace of the current span; none where nothing is traced.
+    #[must_use]
+    pub fn outgoing() -> Vec<(String, String)> {
+        let span = Span::current();
+        if span.is_disabled() {
+            return Vec::new();
+        }
+        let mut headers = HashMap::new();
+        TraceContextPropagator::new().inject_context(&span.context(), &mut headers);
+        headers.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+    }
+}
