@@ -53,13 +53,19 @@ fn main() {
         for (name, status, samples) in
             [("accepted", 200, &checks), ("refused", 503, &checks), ("jwt beside", 200, &beside)]
         {
-            let mut times: Vec<_> = samples.iter().filter(|(known, _)| *known == status).map(|(_, took)| *took).collect();
+            let mut times: Vec<_> =
+                samples.iter().filter(|(known, _)| *known == status).map(|(_, took)| *took).collect();
             times.sort_unstable();
             let at = |share: usize| times.get((times.len() * share / 1000).min(times.len().saturating_sub(1)));
-            let show = |took: Option<&Duration>| took.map_or("-".to_owned(), |took| format!("{:.1} ms", took.as_secs_f64() * 1e3));
+            let show = |took: Option<&Duration>| {
+                took.map_or("-".to_owned(), |took| format!("{:.1} ms", took.as_secs_f64() * 1e3))
+            };
             println!(
                 "  {name:<10} {:>7}  median {:>9}  p99 {:>9}  p99.9 {:>9}",
-                times.len(), show(at(500)), show(at(990)), show(at(999))
+                times.len(),
+                show(at(500)),
+                show(at(990)),
+                show(at(999))
             );
         }
         let others = checks.iter().chain(&beside).filter(|(status, _)| ![200, 503].contains(status)).count();

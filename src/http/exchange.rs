@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use actix_web::body::BoxBody;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
-use actix_web::http::{ConnectionType, StatusCode};
+use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::FutureExt;
@@ -124,14 +124,19 @@ pub(super) async fn answer<'a>(
     response
 }
 
-/// The server span of a request, with the names of OpenTelemetry's conventions; nothing of what the caller sent but the
-/// method, and the ids that continue it.
+/// The server span of a request, with the names of OpenTelemetry's conventions.
 fn span_of(request: &HttpRequest, route: Route, id: &RequestId) -> Span {
-    let (method, path) = (request.method().as_str(), route.path());
+    let method = match *request.method() {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::OPTIONS => "OPTIONS",
+        _ => "_OTHER",
+    };
+    let path = route.path();
     let span = info_span!(
         target: trace::TARGET,
         "request",
-        otel.name = %format_args!("{method} {}", path.unwrap_or_default()).to_string().trim_end(),
+        otel.name = %format_args!("{method} {}", path.unwrap_or("*")),
         otel.kind = "server",
         otel.status_code = field::Empty,
         http.request.method = method,
@@ -142,7 +147,8 @@ fn span_of(request: &HttpRequest, route: Route, id: &RequestId) -> Span {
         usersig.app = field::Empty,
         usersig.rule = field::Empty,
     );
-    trace::continue_from(&span, |name| request.headers().get(name)?.to_str().ok());
+    let traceparent = request.headers().get(trace::TRACEPARENT).and_then(|value| value.to_str().ok());
+    trace::continue_from(&span, traceparent);
     span
 }
 

@@ -7,8 +7,8 @@ use serde::Serialize;
 use tracing::{Instrument, field, info_span};
 
 use crate::metrics::{Metrics, RuleMetrics};
-use crate::telemetry::trace;
 use crate::session::{CheckContext, CheckError, PresentedCredential, Rule, Session};
+use crate::telemetry::trace;
 
 /// A rule with its metrics and the last that was seen of its back end.
 #[derive(Debug)]

@@ -84,8 +84,10 @@ impl Backend {
     ) -> Result<Reply, Fault> {
         let _slot = self.slots.try_acquire().map_err(|_| Fault::Busy)?;
         let exchange = async {
-            let headers = trace::outgoing();
-            let request = headers.iter().fold(request(&self.client), |request, (name, value)| request.header(name, value));
+            let mut request = request(&self.client);
+            if let Some(traceparent) = trace::outgoing() {
+                request = request.header(trace::TRACEPARENT, traceparent);
+            }
             let mut response = request.send().await.map_err(|error| transport(&error))?;
             let cache_control = response.headers().get("cache-control").and_then(|value| value.to_str().ok());
             let cache_control = cache_control.map(str::to_owned);

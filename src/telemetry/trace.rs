@@ -12,6 +12,9 @@ use tracing::Span;
 /// The target of all spans, which no log shows.
 pub const TARGET: &str = "usersig::trace";
 
+/// The header that continues a trace.
+pub const TRACEPARENT: &str = "traceparent";
+
 /// Where traces go, and how many.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TraceSettings {
@@ -56,15 +59,15 @@ pub(super) use otlp::Exporter;
 #[cfg(feature = "otlp")]
 pub use otlp::{continue_from, outgoing};
 
-/// Makes `span` a part of the trace that a caller's headers name.
+/// Makes `span` a part of the trace that a caller's `traceparent` names (W3C Trace Context).
 #[cfg(not(feature = "otlp"))]
-pub fn continue_from<'a>(_span: &Span, _header: impl Fn(&str) -> Option<&'a str>) {}
+pub fn continue_from(_span: &Span, _traceparent: Option<&str>) {}
 
-/// The headers that let a back end continue the trace of the current span; none where nothing is traced.
+/// The `traceparent` with which a back end continues the trace of the current span; `None` where nothing is traced.
 #[cfg(not(feature = "otlp"))]
 #[must_use]
-pub fn outgoing() -> Vec<(String, String)> {
-    Vec::new()
+pub fn outgoing() -> Option<String> {
+    None
 }
 
 #[cfg(feature = "otlp")]
@@ -85,7 +88,7 @@ mod otlp {
     use tracing_subscriber::layer::Layer;
     use tracing_subscriber::registry::LookupSpan;
 
-    use super::{Span, TARGET, TraceSettings};
+    use super::{Span, TARGET, TRACEPARENT, TraceSettings};
 
     /// How long the collector may take to accept a batch.
     const TIMEOUT: Duration = Duration::from_secs(5);
@@ -135,25 +138,27 @@ mod otlp {
         }
     }
 
-    /// Makes `span` a part of the trace that a caller's headers name.
-    pub fn continue_from<'a>(span: &Span, header: impl Fn(&str) -> Option<&'a str>) {
+    /// Makes `span` a part of the trace that a caller's `traceparent` names (W3C Trace Context).
+    ///
+    /// Its `tracestate` is not looked at: nothing that a caller has written goes on to a back end.
+    pub fn continue_from(span: &Span, traceparent: Option<&str>) {
         if !span.is_disabled() {
-            let named = |name: &'static str| Some((name.to_owned(), header(name)?.to_owned()));
-            let context: HashMap<_, _> = ["traceparent", "tracestate"].into_iter().filter_map(named).collect();
+            let named = traceparent.map(|value| (TRACEPARENT.to_owned(), value.to_owned()));
+            let context: HashMap<_, _> = named.into_iter().collect();
             // An error says that the span has begun, which it has not.
             let _ = span.set_parent(TraceContextPropagator::new().extract(&context));
         }
     }
 
-    /// The headers that let a back end continue the trace of the current span; none where nothing is traced.
+    /// The `traceparent` with which a back end continues the trace of the current span; `None` where nothing is traced.
     #[must_use]
-    pub fn outgoing() -> Vec<(String, String)> {
+    pub fn outgoing() -> Option<String> {
         let span = Span::current();
         if span.is_disabled() {
-            return Vec::new();
+            return None;
         }
         let mut headers = HashMap::new();
         TraceContextPropagator::new().inject_context(&span.context(), &mut headers);
-        headers.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+        headers.remove(TRACEPARENT)
     }
 }

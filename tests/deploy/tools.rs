@@ -126,7 +126,18 @@ pub(crate) fn static_binary() -> &'static Path {
         let host = host.trim();
         stdout_of(
             Command::new(cargo)
-                .args(["build", "--release", "--locked", "--features", "otlp", "--bin", "usersig", "--target", host, "--target-dir"])
+                .args([
+                    "build",
+                    "--release",
+                    "--locked",
+                    "--features",
+                    "otlp",
+                    "--bin",
+                    "usersig",
+                    "--target",
+                    host,
+                    "--target-dir",
+                ])
                 .arg(&target)
                 .current_dir(repository(""))
                 .env("RUSTFLAGS", "-C target-feature=+crt-static")
