@@ -14,6 +14,7 @@ pub(crate) use section::parse_duration;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -90,7 +91,7 @@ impl Config {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn load(path: &Path, env: impl Iterator<Item = (String, String)>) -> Result<Self, Vec<Problem>> {
+    pub fn load(path: &Path, env: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, Vec<Problem>> {
         let problems = RefCell::new(Vec::new());
         let overrides = overrides(env, &problems);
         let root =
@@ -174,16 +175,22 @@ fn ratio(value: Value) -> Result<f64, String> {
 }
 
 /// The environment variables that override scalars of the three sections where that is possible.
-fn overrides(env: impl Iterator<Item = (String, String)>, problems: &RefCell<Vec<Problem>>) -> HashMap<String, String> {
+fn overrides(
+    env: impl Iterator<Item = (OsString, OsString)>,
+    problems: &RefCell<Vec<Problem>>,
+) -> HashMap<String, String> {
     const SECTIONS: [&str; 3] = ["SERVER__", "LIMIT__", "LOG__"];
-    env.filter(|(name, _)| match name.strip_prefix("USERSIG__") {
-        None => false,
-        Some(rest) if SECTIONS.iter().any(|section| rest.starts_with(section)) => true,
-        Some(_) => {
-            let message = "overrides nothing; only USERSIG__SERVER__…, USERSIG__LIMIT__… and USERSIG__LOG__… do";
-            problems.borrow_mut().push(Problem { key: name.clone(), message: message.to_owned() });
-            false
-        }
+    env.filter_map(|(name, value)| {
+        let name = name.into_string().ok()?;
+        let key = name.strip_prefix("USERSIG__")?;
+        let is_known = SECTIONS.iter().any(|section| key.starts_with(section));
+        let message = match value.into_string() {
+            Ok(value) if is_known => return Some((name, value)),
+            Ok(_) => "overrides nothing; only USERSIG__SERVER__…, USERSIG__LIMIT__… and USERSIG__LOG__… do",
+            Err(_) => "is not UTF-8",
+        };
+        problems.borrow_mut().push(Problem { key: name, message: message.to_owned() });
+        None
     })
     .collect()
 }

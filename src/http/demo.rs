@@ -1,5 +1,6 @@
 //! What `usersig demo` adds to the service: a page, and a back end that logs in whoever asks.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix_web::body::{BoxBody, MessageBody};
@@ -34,18 +35,24 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
 pub struct Demo {
     session_key: EncodingKey,
     page: String,
-    hosts: Vec<String>,
+    hosts: [String; 2],
 }
 
 impl Demo {
-    /// A demo for `app` at `port`, whose rules verify tokens of `session_secret`.
+    /// A demo for `app` at `address`, whose rules verify tokens of `session_secret`.
     #[must_use]
-    pub fn new(app: SdkAppId, is_real_app: bool, session_secret: &[u8], port: u16) -> Self {
+    pub fn new(app: SdkAppId, is_real_app: bool, session_secret: &[u8], address: SocketAddr) -> Self {
         let page = include_str!("demo.html")
             .replace("__SDK_APP_ID__", &app.to_string())
             .replace("__REAL_APP__", if is_real_app { "true" } else { "false" });
-        let hosts = ["127.0.0.1", "localhost", "[::1]"].map(|host| format!("{host}:{port}")).to_vec();
+        let hosts = [address.to_string(), format!("localhost:{}", address.port())];
         Self { session_key: EncodingKey::from_secret(session_secret), page, hosts }
+    }
+
+    /// Whether a request's `Host` is one of the demo's own; HTTP clients leave out port 80.
+    fn is_own(&self, host: &str) -> bool {
+        let is_it = |name: &str| name.eq_ignore_ascii_case(host);
+        self.hosts.iter().any(|own| is_it(own) || own.strip_suffix(":80").is_some_and(is_it))
     }
 
     /// A session of `user`, as a customer's back end would issue it, and when it ends.
@@ -81,7 +88,7 @@ pub async fn own_host_only(
     next: Next<impl MessageBody + 'static>,
 ) -> actix_web::Result<ServiceResponse<BoxBody>> {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if demo.hosts.iter().any(|own| own.eq_ignore_ascii_case(host)) {
+    if demo.is_own(host) {
         return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
     }
     let problem = Problem::new(Code::OriginDenied, format!("the demo answers under {} only", demo.hosts.join(", ")));
@@ -136,4 +143,21 @@ fn log_in(demo: &Demo, json: &[u8]) -> Result<(Answer, String), Problem> {
     let (token, expires_at) = demo.session(&user, now());
     let body = json!({"userId": user.as_str(), "token": token, "expiresAt": expires_at});
     Ok((Answer::Json(body.to_string().into_bytes()), token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_port_may_be_left_out_and_no_other() {
+        let app = SdkAppId::try_from(1).expect("an SDKAppID");
+        let at = |address: &str| Demo::new(app, false, b"secret", address.parse().expect("an address"));
+        for (address, host) in [("127.0.0.2:80", "127.0.0.2"), ("[::1]:80", "[::1]"), ("127.0.0.1:80", "LocalHost")] {
+            assert!(at(address).is_own(host) && at(address).is_own(&format!("{host}:80")), "{host}");
+        }
+        for (address, host) in [("127.0.0.1:8080", "127.0.0.1"), ("127.0.0.1:80", "evil.example"), ("[::1]:80", "")] {
+            assert!(!at(address).is_own(host), "{host}");
+        }
+    }
 }

@@ -31,7 +31,7 @@ fuzz_target!(|input: &str| {
     let path = DIR.join("usersig.toml");
     fs::write(&path, text).expect("a file");
     let variables = variables.lines().filter_map(|line| line.split_once('='));
-    let variables = variables.map(|(name, value)| (format!("USERSIG__{name}"), value.to_owned()));
+    let variables = variables.map(|(name, value)| (format!("USERSIG__{name}").into(), value.into()));
     match Config::load(&path, variables) {
         Ok(config) => {
             assert!(!config.apps.is_empty() && !config.rules.is_empty());
