@@ -12,7 +12,7 @@ use serde_json::json;
 use super::exchange::{Answer, guard, respond};
 use super::identity::RequestId;
 use super::problem::{Code, Problem};
-use super::request::{MAX_EXACT, Whole, parse_object, read_json, some};
+use super::request::{Whole, parse_object, read_json, some};
 use super::{Lifecycle, WatchedRule, now};
 use crate::issue::App;
 use crate::metrics::Metrics;
@@ -105,6 +105,9 @@ fn get(request: &HttpRequest, body: impl FnOnce() -> (StatusCode, &'static str, 
     headers.insert(super::identity::X_REQUEST_ID, id.into_header());
     response
 }
+
+/// The largest whole number that every JSON reader keeps exact (RFC 8259, 6).
+const MAX_EXACT: u64 = (1 << 53) - 1;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]

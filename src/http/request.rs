@@ -1,5 +1,6 @@
 //! Reads what a caller asks for, from the query or the body, alike in both: nothing unknown, nothing twice.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use actix_web::http::{Method, header};
 use actix_web::web::{Bytes, BytesMut, Payload};
 use futures_util::StreamExt;
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer, Unexpected, Visitor};
+use serde::de::value::MapDeserializer;
+use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, Unexpected, Visitor};
 
 use super::problem::{Code, Problem};
 use crate::ticket::{FieldError, Privileges, Room, RoomStr, SdkAppId};
@@ -18,9 +20,6 @@ pub const MAX_BODY: usize = 16 * 1024;
 
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The largest whole number that every JSON reader keeps exact (RFC 8259, 6).
-pub(super) const MAX_EXACT: u64 = (1 << 53) - 1;
 
 /// What is asked of `/v1/usersig`.
 #[derive(Debug, Default)]
@@ -44,45 +43,44 @@ pub(super) struct PrivateMapKeyRequest {
     pub privileges: Option<Privileges>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct RawUserSig {
-    #[serde(
-        rename = "sdkAppId",
-        alias = "sdkAppID",
-        alias = "SDKAppID",
-        alias = "sdkappid",
-        deserialize_with = "some"
-    )]
-    app: Option<Whole>,
-    #[serde(rename = "userId", alias = "userID", alias = "userid", alias = "identifier", deserialize_with = "some")]
-    user: Option<String>,
-    #[serde(deserialize_with = "some")]
-    expire: Option<Whole>,
+/// A struct of parameters: the common ones, and its own. serde's `flatten` would let unknown names pass.
+macro_rules! parameters {
+    ($name:ident { $($own:tt)* }) => {
+        #[derive(Deserialize, Default)]
+        #[serde(deny_unknown_fields, default)]
+        struct $name {
+            #[serde(
+                rename = "sdkAppId",
+                alias = "sdkAppID",
+                alias = "SDKAppID",
+                alias = "sdkappid",
+                deserialize_with = "some"
+            )]
+            app: Option<Whole>,
+            #[serde(
+                rename = "userId",
+                alias = "userID",
+                alias = "userid",
+                alias = "identifier",
+                deserialize_with = "some"
+            )]
+            user: Option<String>,
+            #[serde(deserialize_with = "some")]
+            expire: Option<Whole>,
+            $($own)*
+        }
+    };
 }
 
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct RawPrivateMapKey {
-    #[serde(
-        rename = "sdkAppId",
-        alias = "sdkAppID",
-        alias = "SDKAppID",
-        alias = "sdkappid",
-        deserialize_with = "some"
-    )]
-    app: Option<Whole>,
-    #[serde(rename = "userId", alias = "userID", alias = "userid", alias = "identifier", deserialize_with = "some")]
-    user: Option<String>,
-    #[serde(deserialize_with = "some")]
-    expire: Option<Whole>,
+parameters!(RawUserSig {});
+parameters!(RawPrivateMapKey {
     #[serde(rename = "roomId", deserialize_with = "some")]
     room_id: Option<Whole>,
     #[serde(rename = "roomStr", deserialize_with = "some")]
     room_str: Option<String>,
     #[serde(deserialize_with = "some")]
     privileges: Option<RawPrivileges>,
-}
+});
 
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "privileges: expected a list of names or a mask from 1 to 255")]
@@ -91,15 +89,14 @@ enum RawPrivileges {
     Names(Vec<String>),
 }
 
-/// A whole number, however it is written: to JSON, 1 and 1.0 are the same.
+/// A whole number, however it is written: to JSON, 1 and 1.0 are the same. One beyond 64 bits is the largest of them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Whole(pub u64);
 
 impl Whole {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range has been looked at")]
-    #[expect(clippy::cast_precision_loss, reason = "the largest exact number is exact")]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the sign has been looked at")]
     fn of(number: f64) -> Option<Self> {
-        (number.fract() == 0.0 && (0.0..=MAX_EXACT as f64).contains(&number)).then_some(Self(number as u64))
+        (number.fract() == 0.0 && number >= 0.0).then_some(Self(number as u64))
     }
 }
 
@@ -127,6 +124,39 @@ impl Visitor<'_> for WholeVisitor {
     }
 }
 
+/// A value of the query: text, or digits where a number is wanted.
+struct QueryValue<'a>(Cow<'a, str>);
+
+impl<'de> IntoDeserializer<'de> for QueryValue<'de> {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+impl<'de> Deserializer<'de> for QueryValue<'de> {
+    type Error = serde::de::value::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        self.0.into_deserializer().deserialize_any(visitor)
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        let is_number = !self.0.is_empty() && self.0.bytes().all(|byte| byte.is_ascii_digit());
+        match self.0.parse() {
+            Ok(number) => visitor.visit_u64(number),
+            Err(_) if is_number => visitor.visit_u64(u64::MAX),
+            Err(error) => Err(serde::de::Error::custom(error)),
+        }
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
 /// A field that may be left out, but not be `null`.
 pub(super) fn some<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
@@ -145,8 +175,8 @@ impl UserSigRequest {
         if user.as_ref().is_some_and(String::is_empty) {
             return Err(Problem::invalid_request("userId is empty; leave it out, or give the session's user"));
         }
-        if expire.is_some_and(|seconds| !(1..=MAX_EXACT).contains(&seconds)) {
-            return Err(Problem::invalid_request(format!("expire is whole seconds, 1 to {MAX_EXACT}")));
+        if expire == Some(0) {
+            return Err(Problem::invalid_request("expire is whole seconds, at least 1"));
         }
         Ok(Self { app: app.map_err(|error| field("sdkAppId", error))?, asserted_user: user, expire })
     }
@@ -183,8 +213,9 @@ fn field(name: &str, error: FieldError) -> Problem {
 async fn read<T: DeserializeOwned + Default>(request: &HttpRequest, payload: Payload) -> Result<T, Problem> {
     let query = request.query_string();
     if request.method() == Method::GET {
-        let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
-        return serde_path_to_error::deserialize(pairs).map_err(|error| unreadable("query", &error));
+        let pairs = form_urlencoded::parse(query.as_bytes()).map(|(name, value)| (name, QueryValue(value)));
+        return serde_path_to_error::deserialize(MapDeserializer::new(pairs))
+            .map_err(|error| unreadable("query", &error));
     }
     let json = read_json(request, payload).await?;
     if !query.is_empty() {

@@ -50,7 +50,8 @@ fn a_query_that_is_not_as_it_should_be_is_400() {
         &format!("{app}&expire=1h"),
         &format!("{app}&expire=NaN"),
         &format!("{app}&expire=60&expire=60"),
-        &format!("{app}&expire=18446744073709551616"),
+        &format!("{app}&expire=-18446744073709551616"),
+        &format!("{app}&expire=18446744073709551616.0"),
         &format!("{app}&expire= 60").replace(' ', "%20"),
     ] {
         let answer = service.public.get(format!("/v1/usersig?{query}")).bearer(&session("alice")).send();
@@ -124,7 +125,8 @@ fn a_body_that_is_not_as_it_should_be_is_400() {
         &format!(r#"{{{app},"expire":"1h"}}"#),
         &format!(r#"{{{app},"expire":true}}"#),
         &format!(r#"{{{app},"expire":[60]}}"#),
-        &format!(r#"{{{app},"expire":18446744073709551616}}"#),
+        &format!(r#"{{{app},"expire":-18446744073709551616}}"#),
+        &format!(r#"{{{app},"expire":1e400}}"#),
         &format!(r#"{{{app},"expire":60,"expire":60}}"#),
         &format!(r#"{{{app},"x":{}{}}}"#, "[".repeat(7000), "]".repeat(7000)),
         &"[".repeat(16_000),

@@ -8,7 +8,7 @@
 //! ```
 //! and starts a service in one expression; it is killed when the value goes out of scope:
 //! ```text
-//! let service = Setup::demo().start();
+//! let service = Setup::simple().start();
 //! let answer = service.public.post("/v1/usersig").bearer(&session("alice")).send();
 //! assert_eq!(answer.ok()["userId"], "alice");
 //! ```
