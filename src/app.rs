@@ -26,7 +26,7 @@ use crate::issue::App;
 use crate::limit::Limiter;
 use crate::metrics::Metrics;
 use crate::session::{CredentialSource, Rule};
-use crate::telemetry::DroppedLines;
+use crate::telemetry::{DroppedLines, FLUSH};
 use crate::ticket::SecretKey;
 
 /// How often secret files are looked at and the limits' memory is tidied. A changed secret must be in use within 2 s.
@@ -143,7 +143,8 @@ impl Service {
         };
         tokio::select! {
             () = drained => info!("drained"),
-            () = sleep(self.server.drain) => warn!(in_flight = self.ops.metrics.in_flight.get(), "drain is over, requests are cut off"),
+            // The log's end is a part of it.
+            () = sleep(self.server.drain.saturating_sub(FLUSH)) => warn!(in_flight = self.ops.metrics.in_flight.get(), "drain is over, requests are cut off"),
             name = end.recv() => warn!(signal = name, "second signal, ending at once"),
         }
         Ok(())

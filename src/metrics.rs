@@ -72,55 +72,37 @@ impl Metrics {
     /// Registers every family.
     #[must_use]
     pub fn new() -> Self {
-        let registry = Registry::new();
-        let metrics = Self {
-            requests: counters("usersig_http_requests_total", "Requests answered.", &["route", "status", "code"]),
-            request_seconds: histograms("usersig_http_request_duration_seconds", "Time to answer.", "route"),
-            in_flight: expect(IntGauge::new("usersig_http_in_flight", "Requests being answered.")),
-            connections: expect(IntGauge::new("usersig_http_connections", "Connections to the public listener.")),
-            tickets: counters("usersig_tickets_total", "Tickets issued.", &["app", "kind"]),
-            refusals: counters("usersig_refusals_total", "Requests for a ticket that got none.", &["reason"]),
-            checks: counters("usersig_session_checks_total", "Session checks by outcome.", &["rule", "outcome"]),
-            check_seconds: histograms("usersig_session_check_duration_seconds", "Time of a session check.", "rule"),
-            backend_up: gauges(
+        let new = Families(Registry::new());
+        new.register(ProcessCollector::for_self());
+        let build = new.gauges("usersig_build_info", "The version that runs.", &["version"]);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        Self {
+            requests: new.counters("usersig_http_requests_total", "Requests answered.", &["route", "status", "code"]),
+            request_seconds: new.histograms("usersig_http_request_duration_seconds", "Time to answer.", "route"),
+            in_flight: new.gauge("usersig_http_in_flight", "Requests being answered."),
+            connections: new.gauge("usersig_http_connections", "Connections to the public listener."),
+            tickets: new.counters("usersig_tickets_total", "Tickets issued.", &["app", "kind"]),
+            refusals: new.counters("usersig_refusals_total", "Requests for a ticket that got none.", &["reason"]),
+            checks: new.counters("usersig_session_checks_total", "Session checks by outcome.", &["rule", "outcome"]),
+            check_seconds: new.histograms("usersig_session_check_duration_seconds", "Time of a session check.", "rule"),
+            backend_up: new.gauges(
                 "usersig_session_backend_up",
-                "Whether the last check of a rule could find out: 1, or 0 for a fault.",
+                "0 after a check that could not find out, otherwise 1.",
                 &["rule"],
             ),
-            key_set_age: expect(GaugeVec::new(
+            key_set_age: new.add(GaugeVec::new(
                 Opts::new("usersig_key_set_age_seconds", "Time since the key set in use was fetched."),
                 &["rule"],
             )),
-            key_info: gauges("usersig_key_info", "The key in use, by its fingerprint.", &["app", "fingerprint"]),
-            key_reload_failures: counters(
+            key_info: new.gauges("usersig_key_info", "The key in use, by its fingerprint.", &["app", "fingerprint"]),
+            key_reload_failures: new.counters(
                 "usersig_key_reload_failures_total",
                 "Changed secrets that could not be used; the old key stays in use.",
                 &["app"],
             ),
-            log_dropped: expect(IntCounter::new(
-                "usersig_log_dropped_total",
-                "Log lines dropped: the log was too slow.",
-            )),
-            registry,
-        };
-        let build = gauges("usersig_build_info", "The version that runs.", &["version"]);
-        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        metrics.register(build);
-        metrics.register(ProcessCollector::for_self());
-        metrics.register(metrics.requests.clone());
-        metrics.register(metrics.request_seconds.clone());
-        metrics.register(metrics.in_flight.clone());
-        metrics.register(metrics.connections.clone());
-        metrics.register(metrics.tickets.clone());
-        metrics.register(metrics.refusals.clone());
-        metrics.register(metrics.checks.clone());
-        metrics.register(metrics.check_seconds.clone());
-        metrics.register(metrics.backend_up.clone());
-        metrics.register(metrics.key_set_age.clone());
-        metrics.register(metrics.key_info.clone());
-        metrics.register(metrics.key_reload_failures.clone());
-        metrics.register(metrics.log_dropped.clone());
-        metrics
+            log_dropped: new.add(IntCounter::new("usersig_log_dropped_total", "Log lines dropped.")),
+            registry: new.0,
+        }
     }
 
     /// Handles for a route that gives `answers`: an HTTP status and a code each.
@@ -187,10 +169,6 @@ impl Metrics {
         TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("a Vec takes all that is written to it");
         text
     }
-
-    fn register(&self, collector: impl Collector + 'static) {
-        expect(self.registry.register(Box::new(collector)));
-    }
 }
 
 impl Default for Metrics {
@@ -199,18 +177,33 @@ impl Default for Metrics {
     }
 }
 
-fn counters(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-    expect(IntCounterVec::new(Opts::new(name, help), labels))
-}
+/// Makes families, each registered as it is made.
+struct Families(Registry);
 
-fn gauges(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-    expect(IntGaugeVec::new(Opts::new(name, help), labels))
-}
+impl Families {
+    fn register(&self, family: impl Collector + 'static) {
+        self.0.register(Box::new(family)).expect("each name is registered once");
+    }
 
-fn histograms(name: &str, help: &str, label: &str) -> HistogramVec {
-    expect(HistogramVec::new(HistogramOpts::new(name, help).buckets(BUCKETS.to_vec()), &[label]))
-}
+    fn add<T: Collector + Clone + 'static>(&self, family: prometheus::Result<T>) -> T {
+        let family = family.expect("names and labels are constants");
+        self.register(family.clone());
+        family
+    }
 
-fn expect<T>(metric: prometheus::Result<T>) -> T {
-    metric.expect("names and labels are constants, each registered once")
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.add(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.add(IntGauge::new(name, help))
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.add(IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    fn histograms(&self, name: &str, help: &str, label: &str) -> HistogramVec {
+        self.add(HistogramVec::new(HistogramOpts::new(name, help).buckets(BUCKETS.to_vec()), &[label]))
+    }
 }

@@ -14,7 +14,7 @@ use jsonwebtoken::{EncodingKey, Header};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::exchange::{Answer, guard, respond};
+use super::exchange::{Answer, reply, respond};
 use super::identity::RequestId;
 use super::problem::{Code, Problem};
 use super::request::{parse_object, read_json};
@@ -97,34 +97,27 @@ pub async fn own_host_only(
 }
 
 async fn page(demo: Data<Demo>, request: HttpRequest) -> HttpResponse {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return respond(RequestId::of(request.headers()), Err(Problem::method_not_allowed("GET, HEAD")));
-    }
-    let mut response = HttpResponse::build(StatusCode::OK).body(demo.page.clone());
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    guard(headers);
+    let content_type = "text/html; charset=utf-8";
+    let page = async { Ok(Answer::Body { status: StatusCode::OK, content_type, body: demo.page.clone().into() }) };
+    let mut response = reply(&request, "GET, HEAD", page).await;
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     response
 }
 
 /// Logs a user in (POST) or out (DELETE), as the customer's own back end does in earnest.
 async fn session(demo: Data<Demo>, request: HttpRequest, payload: Payload) -> HttpResponse {
-    let id = RequestId::of(request.headers());
-    let (answer, cookie) = match *request.method() {
-        Method::POST => match read_json(&request, payload).await.and_then(|json| log_in(&demo, &json)) {
-            Ok((answer, token)) => (
-                Ok(answer),
-                Some(format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={}", SESSION.as_secs())),
-            ),
-            Err(problem) => (Err(problem), None),
-        },
-        Method::DELETE => {
-            (Ok(Answer::NoContent), Some(format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0")))
-        }
-        _ => (Err(Problem::method_not_allowed("POST, DELETE")), None),
+    let mut cookie = None;
+    let log_in_or_out = async {
+        let (answer, token, age) = if *request.method() == Method::POST {
+            let (answer, token) = log_in(&demo, &read_json(&request, payload).await?)?;
+            (answer, token, SESSION.as_secs())
+        } else {
+            (Answer::NoContent, String::new(), 0)
+        };
+        cookie = Some(format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}"));
+        Ok(answer)
     };
-    let mut response = respond(id, answer);
+    let mut response = reply(&request, "POST, DELETE", log_in_or_out).await;
     if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok()) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
@@ -141,8 +134,8 @@ fn log_in(demo: &Demo, json: &[u8]) -> Result<(Answer, String), Problem> {
     let asked: LogIn = parse_object(json)?;
     let user = UserId::try_from(asked.user_id).map_err(|error| Problem::invalid_request(format!("userId {error}")))?;
     let (token, expires_at) = demo.session(&user, now());
-    let body = json!({"userId": user.as_str(), "token": token, "expiresAt": expires_at});
-    Ok((Answer::Json(body.to_string().into_bytes()), token))
+    let answer = Answer::json(&json!({"userId": user.as_str(), "token": token, "expiresAt": expires_at}));
+    Ok((answer, token))
 }
 
 #[cfg(test)]

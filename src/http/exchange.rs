@@ -4,12 +4,13 @@ use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use actix_web::body::BoxBody;
-use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::FutureExt;
 use prometheus::IntGauge;
+use serde::Serialize;
 use tracing::{Instrument, Span, error, field, info, info_span, warn};
 
 use super::identity::{RequestId, TraceParent, X_REQUEST_ID};
@@ -54,18 +55,34 @@ impl Route {
 
     /// The kinds of answer that metrics count, in the order of an `Answer`'s places there.
     pub fn answers() -> impl Iterator<Item = (u16, &'static str)> {
-        [(200, "ok"), (204, "ok")].into_iter().chain(Code::ALL.map(|code| (code.status().as_u16(), code.as_str())))
+        let problems = Code::ALL.iter().map(|code| (code.status().as_u16(), code.as_str()));
+        [(200, "ok"), (204, "ok")].into_iter().chain(problems)
     }
 }
 
 /// An answer that is no problem.
 pub(super) enum Answer {
-    /// JSON.
-    Json(Vec<u8>),
+    /// Something to read.
+    Body { status: StatusCode, content_type: &'static str, body: Vec<u8> },
     /// Nothing to say.
     NoContent,
     /// To a browser that asks before it sends (CORS preflight): these methods, these headers.
     Preflight { methods: &'static str, headers: String },
+}
+
+impl Answer {
+    /// A 200 of JSON.
+    pub(super) fn json(value: &impl Serialize) -> Self {
+        let body = serde_json::to_vec(value).expect("text and numbers are JSON");
+        Self::Body { status: StatusCode::OK, content_type: "application/json", body }
+    }
+
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::Body { status, .. } => *status,
+            Self::NoContent | Self::Preflight { .. } => StatusCode::NO_CONTENT,
+        }
+    }
 }
 
 /// What the log will say of a decision; filled in as it becomes known.
@@ -93,15 +110,11 @@ pub(super) async fn answer<'a>(
     let id = RequestId::of(request.headers());
     let mut decision = Decision::default();
     let span = span_of(request, route, &id);
-    let result = AssertUnwindSafe(handle(&id, &mut decision).instrument(span.clone()))
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_| Err(Problem::new(Code::InternalError, "the log tells the operator why, by the requestId")));
+    let result = caught(handle(&id, &mut decision).instrument(span.clone())).await;
     let took = start.elapsed();
     let metrics = &state.routes[route as usize];
     let place = match &result {
-        Ok(Answer::Json(_)) => 0,
-        Ok(Answer::NoContent | Answer::Preflight { .. }) => 1,
+        Ok(answer) => usize::from(answer.status() == StatusCode::NO_CONTENT),
         Err(problem) => 2 + problem.code as usize,
     };
     if !span.is_disabled() {
@@ -122,6 +135,23 @@ pub(super) async fn answer<'a>(
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     response
+}
+
+/// Answers with what `handle` returns a request that is neither counted nor logged.
+pub(super) async fn reply(
+    request: &HttpRequest,
+    methods: &'static str,
+    handle: impl Future<Output = Result<Answer, Problem>>,
+) -> HttpResponse {
+    let is_taken = methods.split(", ").any(|method| method == request.method().as_str());
+    let result = if is_taken { caught(handle).await } else { Err(Problem::method_not_allowed(methods)) };
+    respond(RequestId::of(request.headers()), result)
+}
+
+/// What `handle` returns, or the problem that it has panicked.
+fn caught(handle: impl Future<Output = Result<Answer, Problem>>) -> impl Future<Output = Result<Answer, Problem>> {
+    let panicked = |_| Err(Problem::new(Code::InternalError, "the log tells the operator why, by the requestId"));
+    AssertUnwindSafe(handle).catch_unwind().map(move |result| result.unwrap_or_else(panicked))
 }
 
 /// The server span of a request, with the names of OpenTelemetry's conventions.
@@ -156,11 +186,7 @@ fn span_of(request: &HttpRequest, route: Route, id: &RequestId) -> Span {
 fn complete(span: &Span, decision: &Decision<'_>, result: &Result<Answer, Problem>) {
     span.record("usersig.app", decision.app);
     span.record("usersig.rule", decision.rule);
-    let status = match result {
-        Ok(Answer::Json(_)) => StatusCode::OK,
-        Ok(Answer::NoContent | Answer::Preflight { .. }) => StatusCode::NO_CONTENT,
-        Err(problem) => problem.code.status(),
-    };
+    let status = result.as_ref().map_or_else(|problem| problem.code.status(), Answer::status);
     span.record("http.response.status_code", status.as_u16());
     if let Err(problem) = result {
         span.record("error.type", problem.code.as_str());
@@ -190,40 +216,33 @@ impl Drop for InFlight<'_> {
 /// unless that is refused, since a page whose origin is not listed gets no further.
 fn is_decision(route: Route, result: &Result<Answer, Problem>) -> bool {
     let is_question = match result {
-        Ok(Answer::Json(_)) => false,
-        Ok(Answer::NoContent | Answer::Preflight { .. }) => true,
+        Ok(answer) => answer.status() == StatusCode::NO_CONTENT,
         Err(problem) => problem.code == Code::MethodNotAllowed,
     };
     route != Route::Other && !is_question
 }
 
-/// The answer with all that every answer carries.
+/// The answer with all that every answer carries: its id, and what keeps it out of caches, other pages and referrers.
 pub(super) fn respond(id: RequestId, result: Result<Answer, Problem>) -> HttpResponse {
-    let (mut response, content_type) = match result {
-        Ok(Answer::Json(json)) => (with_body(StatusCode::OK, json), Some("application/json")),
-        Ok(Answer::NoContent) => (HttpResponse::new(StatusCode::NO_CONTENT), None),
-        Ok(Answer::Preflight { methods, headers }) => (preflight(methods, &headers), None),
-        Err(problem) => (refuse(&problem, id.as_str()), Some("application/problem+json")),
+    let mut response = match result {
+        Ok(Answer::Body { status, content_type, body }) => with_body(status, content_type, body),
+        Ok(Answer::NoContent) => HttpResponse::new(StatusCode::NO_CONTENT),
+        Ok(Answer::Preflight { methods, headers }) => preflight(methods, &headers),
+        Err(problem) => refuse(&problem, id.as_str()),
     };
     let headers = response.headers_mut();
-    if let Some(content_type) = content_type {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    }
-    guard(headers);
-    headers.insert(X_REQUEST_ID, id.into_header());
-    response
-}
-
-/// The headers that keep an answer out of caches, other pages and referrers.
-pub(super) fn guard(headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(X_REQUEST_ID, id.into_header());
+    response
 }
 
-fn with_body(status: StatusCode, body: Vec<u8>) -> HttpResponse {
-    HttpResponse::with_body(status, BoxBody::new(Bytes::from(body)))
+fn with_body(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> HttpResponse {
+    let mut response = HttpResponse::with_body(status, BoxBody::new(Bytes::from(body)));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
 }
 
 fn preflight(methods: &'static str, allowed_headers: &str) -> HttpResponse {
@@ -238,7 +257,7 @@ fn preflight(methods: &'static str, allowed_headers: &str) -> HttpResponse {
 
 fn refuse(problem: &Problem, request_id: &str) -> HttpResponse {
     let status = problem.code.status();
-    let mut response = with_body(status, problem.body(request_id));
+    let mut response = with_body(status, "application/problem+json", problem.body(request_id));
     let headers = response.headers_mut();
     if let Some(allow) = problem.allow {
         headers.insert(header::ALLOW, HeaderValue::from_static(allow));
@@ -304,6 +323,14 @@ mod tests {
     use crate::metrics::Metrics;
 
     /// No known request makes a check panic, so this one stands in for all that are not known.
+    #[test]
+    fn a_panic_on_the_ops_listener_is_a_problem_too() {
+        let request = TestRequest::default().to_http_request();
+        let response = actix_web::rt::System::new().block_on(reply(&request, "GET", async { panic!("a handler") }));
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+    }
+
     #[test]
     fn case_34_a_panic_inside_a_check_fails_closed() {
         let limits = Limits { per_user: None, burst: NonZeroU32::MIN, per_address: None, shared: None };

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use actix_web::http::header::{self, HeaderValue};
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload, ServiceConfig, resource, to};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::exchange::{Answer, guard, respond};
+use super::exchange::{Answer, reply, respond};
 use super::identity::RequestId;
 use super::problem::{Code, Problem};
 use super::request::{Whole, parse_object, read_json, some};
@@ -50,60 +49,47 @@ pub async fn nothing_here(request: HttpRequest) -> HttpResponse {
     respond(RequestId::of(request.headers()), Err(Problem::new(Code::NotFound, detail)))
 }
 
+const GET: &str = "GET, HEAD";
+
 async fn livez(request: HttpRequest) -> HttpResponse {
-    get(&request, || (StatusCode::OK, "application/json", json!({"status": "alive"}).to_string().into_bytes()))
+    reply(&request, GET, async { Ok(Answer::json(&json!({"status": "alive"}))) }).await
 }
 
 async fn readyz(state: Data<OpsState>, request: HttpRequest) -> HttpResponse {
-    get(&request, || {
+    reply(&request, GET, async {
         let status = if state.lifecycle.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         let rules: Vec<_> = state.rules.iter().map(WatchedRule::health).collect();
-        let body = json!({"status": state.lifecycle.as_str(), "rules": rules});
-        (status, "application/json", body.to_string().into_bytes())
+        let body = json!({"status": state.lifecycle.as_str(), "rules": rules}).to_string().into_bytes();
+        Ok(Answer::Body { status, content_type: "application/json", body })
     })
+    .await
 }
 
 async fn metrics(state: Data<OpsState>, request: HttpRequest) -> HttpResponse {
-    get(&request, || {
+    reply(&request, GET, async {
         for watched in state.rules.iter() {
             if let Some(age) = watched.rule.key_set().and_then(|set| set.age()) {
                 state.metrics.show_key_set_age(&watched.rule.name, age.as_secs_f64());
             }
         }
-        (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", state.metrics.render(state.dropped.count()))
+        let body = state.metrics.render(state.dropped.count());
+        let content_type = "text/plain; version=0.0.4; charset=utf-8";
+        Ok(Answer::Body { status: StatusCode::OK, content_type, body })
     })
+    .await
 }
 
 async fn version(request: HttpRequest) -> HttpResponse {
-    get(&request, || {
-        let version = json!({"name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION")});
-        (StatusCode::OK, "application/json", version.to_string().into_bytes())
-    })
+    let version = json!({"name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION")});
+    reply(&request, GET, async { Ok(Answer::json(&version)) }).await
 }
 
 async fn inspect_ticket(state: Data<OpsState>, request: HttpRequest, payload: Payload) -> HttpResponse {
-    let result = match *request.method() {
-        Method::POST => read_json(&request, payload).await.and_then(|json| judge(&state, &json)),
-        _ => Err(Problem::method_not_allowed("POST")),
-    };
-    let answer =
-        result.map(|inspection| Answer::Json(serde_json::to_vec(&inspection).expect("text and numbers are JSON")));
-    respond(RequestId::of(request.headers()), answer)
-}
-
-/// Answers GET and HEAD.
-fn get(request: &HttpRequest, body: impl FnOnce() -> (StatusCode, &'static str, Vec<u8>)) -> HttpResponse {
-    let id = RequestId::of(request.headers());
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return respond(id, Err(Problem::method_not_allowed("GET, HEAD")));
-    }
-    let (status, content_type, body) = body();
-    let mut response = HttpResponse::build(status).body(body);
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    guard(headers);
-    headers.insert(super::identity::X_REQUEST_ID, id.into_header());
-    response
+    reply(&request, "POST", async {
+        let json = read_json(&request, payload).await?;
+        judge(&state, &json).map(|inspection| Answer::json(&inspection))
+    })
+    .await
 }
 
 /// The largest whole number that every JSON reader keeps exact (RFC 8259, 6).

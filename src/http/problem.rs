@@ -9,118 +9,74 @@ use crate::issue::Refusal;
 use crate::limit::TooOften;
 use crate::session::{CheckError, Denial, Step};
 
-/// The code of a problem: what a program decides by. Each has one HTTP status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Code {
-    /// A malformed body or query.
-    InvalidRequest,
-    /// No such path.
-    NotFound,
-    /// A method that the path does not take.
-    MethodNotAllowed,
-    /// A body slower than 5 s.
-    RequestTimeout,
-    /// A body over 16 KiB.
-    PayloadTooLarge,
-    /// A body that is not declared as JSON.
-    UnsupportedMediaType,
-    /// No rule's credential is present.
-    MissingCredential,
-    /// A credential that is not that of a session, or no longer.
-    InvalidSession,
-    /// A `userId` that is not the session's user.
-    UserMismatch,
-    /// An administrator or a denied user.
-    UserNotPermitted,
-    /// A cookie from a page that may not use it.
-    OriginDenied,
-    /// A room or privileges outside the policy.
-    RoomNotPermitted,
-    /// An app that is not configured.
-    UnknownApp,
-    /// A subject that cannot be a user id.
-    UnusableUserId,
-    /// A user, or an address with failed credentials, that has asked too often.
-    RateLimited,
-    /// Our fault.
-    InternalError,
-    /// The back end behind the check failed or was too slow.
-    SessionCheckUnavailable,
+/// Makes [`Code`] of a table: its text, its HTTP status, and one line for people, the same for every problem of this code.
+macro_rules! codes {
+    ($($(#[$doc:meta])* $code:ident = $text:literal, $status:ident, $title:literal;)*) => {
+        /// The code of a problem: what a program decides by. Each has one HTTP status.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Code {
+            $($(#[$doc])* $code,)*
+        }
+
+        impl Code {
+            /// All codes, each at the place of its discriminant.
+            pub const ALL: &[Self] = &[$(Self::$code,)*];
+
+            /// The code as callers, logs and metrics show it.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$code => $text,)* }
+            }
+
+            /// The HTTP status that goes with the code.
+            #[must_use]
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$code => StatusCode::$status,)* }
+            }
+
+            const fn title(self) -> &'static str {
+                match self { $(Self::$code => $title,)* }
+            }
+        }
+    };
 }
 
-impl Code {
-    /// All codes, each at the place of its discriminant.
-    pub const ALL: [Self; 17] = [
-        Self::InvalidRequest,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::RequestTimeout,
-        Self::PayloadTooLarge,
-        Self::UnsupportedMediaType,
-        Self::MissingCredential,
-        Self::InvalidSession,
-        Self::UserMismatch,
-        Self::UserNotPermitted,
-        Self::OriginDenied,
-        Self::RoomNotPermitted,
-        Self::UnknownApp,
-        Self::UnusableUserId,
-        Self::RateLimited,
-        Self::InternalError,
-        Self::SessionCheckUnavailable,
-    ];
-
-    /// The code as callers, logs and metrics show it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        self.row().0
-    }
-
-    /// The HTTP status that goes with the code.
-    #[must_use]
-    pub const fn status(self) -> StatusCode {
-        self.row().1
-    }
-
-    /// One line for people, the same for every problem of this code.
-    const fn title(self) -> &'static str {
-        self.row().2
-    }
-
-    const fn row(self) -> (&'static str, StatusCode, &'static str) {
-        use StatusCode as S;
-        match self {
-            Self::InvalidRequest => ("invalid_request", S::BAD_REQUEST, "The request is malformed"),
-            Self::NotFound => ("not_found", S::NOT_FOUND, "There is nothing at this path"),
-            Self::MethodNotAllowed => {
-                ("method_not_allowed", S::METHOD_NOT_ALLOWED, "This path does not take this method")
-            }
-            Self::RequestTimeout => ("request_timeout", S::REQUEST_TIMEOUT, "The request took too long to arrive"),
-            Self::PayloadTooLarge => ("payload_too_large", S::PAYLOAD_TOO_LARGE, "The request body is too large"),
-            Self::UnsupportedMediaType => {
-                ("unsupported_media_type", S::UNSUPPORTED_MEDIA_TYPE, "The request body is not JSON")
-            }
-            Self::MissingCredential => {
-                ("missing_credential", S::UNAUTHORIZED, "There is no login session in this request")
-            }
-            Self::InvalidSession => ("invalid_session", S::UNAUTHORIZED, "The login session is not valid"),
-            Self::UserMismatch => ("user_mismatch", S::FORBIDDEN, "The session belongs to another user"),
-            Self::UserNotPermitted => ("user_not_permitted", S::FORBIDDEN, "No tickets are issued to this user"),
-            Self::OriginDenied => ("origin_denied", S::FORBIDDEN, "This page may not use the cookie"),
-            Self::RoomNotPermitted => ("room_not_permitted", S::FORBIDDEN, "This room or privilege is not permitted"),
-            Self::UnknownApp => ("unknown_app", S::NOT_FOUND, "This SDKAppID is not served here"),
-            Self::UnusableUserId => {
-                ("unusable_user_id", S::UNPROCESSABLE_ENTITY, "The session's user cannot be a user of Chat")
-            }
-            Self::RateLimited => ("rate_limited", S::TOO_MANY_REQUESTS, "Too many requests"),
-            Self::InternalError => ("internal_error", S::INTERNAL_SERVER_ERROR, "Something went wrong on our side"),
-            Self::SessionCheckUnavailable => (
-                "session_check_unavailable",
-                S::SERVICE_UNAVAILABLE,
-                "The login session cannot be checked at the moment",
-            ),
-        }
-    }
+codes! {
+    /// A malformed body or query.
+    InvalidRequest = "invalid_request", BAD_REQUEST, "The request is malformed";
+    /// No such path.
+    NotFound = "not_found", NOT_FOUND, "There is nothing at this path";
+    /// A method that the path does not take.
+    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "This path does not take this method";
+    /// A body slower than 5 s.
+    RequestTimeout = "request_timeout", REQUEST_TIMEOUT, "The request took too long to arrive";
+    /// A body over 16 KiB.
+    PayloadTooLarge = "payload_too_large", PAYLOAD_TOO_LARGE, "The request body is too large";
+    /// A body that is not declared as JSON.
+    UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The request body is not JSON";
+    /// No rule's credential is present.
+    MissingCredential = "missing_credential", UNAUTHORIZED, "There is no login session in this request";
+    /// A credential that is not that of a session, or no longer.
+    InvalidSession = "invalid_session", UNAUTHORIZED, "The login session is not valid";
+    /// A `userId` that is not the session's user.
+    UserMismatch = "user_mismatch", FORBIDDEN, "The session belongs to another user";
+    /// An administrator or a denied user.
+    UserNotPermitted = "user_not_permitted", FORBIDDEN, "No tickets are issued to this user";
+    /// A cookie from a page that may not use it.
+    OriginDenied = "origin_denied", FORBIDDEN, "This page may not use the cookie";
+    /// A room or privileges outside the policy.
+    RoomNotPermitted = "room_not_permitted", FORBIDDEN, "This room or privilege is not permitted";
+    /// An app that is not configured.
+    UnknownApp = "unknown_app", NOT_FOUND, "This SDKAppID is not served here";
+    /// A subject that cannot be a user id.
+    UnusableUserId = "unusable_user_id", UNPROCESSABLE_ENTITY, "The session's user cannot be a user of Chat";
+    /// A user, or an address with failed credentials, that has asked too often.
+    RateLimited = "rate_limited", TOO_MANY_REQUESTS, "Too many requests";
+    /// Our fault.
+    InternalError = "internal_error", INTERNAL_SERVER_ERROR, "Something went wrong on our side";
+    /// The back end behind the check failed or was too slow.
+    SessionCheckUnavailable = "session_check_unavailable", SERVICE_UNAVAILABLE,
+        "The login session cannot be checked at the moment";
 }
 
 /// Seconds after which a failed check may be tried again: back ends recover in about that.
@@ -230,17 +186,5 @@ impl From<Refusal> for Problem {
             Refusal::RoomNotPermitted(_) => (Code::RoomNotPermitted, None),
         };
         Self { cause: Some(refusal.to_string()), step: step.map(Step::as_str), ..Self::new(code, refusal.to_string()) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Code;
-
-    #[test]
-    fn every_code_stands_at_its_place() {
-        for (place, code) in Code::ALL.into_iter().enumerate() {
-            assert_eq!(code as usize, place, "{code:?}");
-        }
     }
 }

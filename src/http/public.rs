@@ -130,10 +130,10 @@ async fn issue_user_sig<'a>(
     let asked = UserSigRequest::read(request, payload).await?;
     let caller = recognise(state, request, &asked, id, decision).await?;
     let issued = caller.app.user_sig(&caller.admitted, asked.expire, caller.now);
-    let body = TicketBody::new(&caller, &issued, Ticket::UserSig(&issued.ticket)).to_json();
+    let answer = Answer::json(&TicketBody::new(&caller, &issued, Ticket::UserSig(&issued.ticket)));
     caller.metrics.user_sigs.inc();
     decision.issued = Some(issued);
-    Ok(Answer::Json(body))
+    Ok(answer)
 }
 
 async fn issue_private_map_key<'a>(
@@ -153,10 +153,10 @@ async fn issue_private_map_key<'a>(
         asked.common.expire,
         caller.now,
     )?;
-    let body = TicketBody::new(&caller, &issued, Ticket::PrivateMapKey(&issued.ticket)).to_json();
+    let answer = Answer::json(&TicketBody::new(&caller, &issued, Ticket::PrivateMapKey(&issued.ticket)));
     caller.metrics.private_map_keys.inc();
     decision.issued = Some(issued);
-    Ok(Answer::Json(body))
+    Ok(answer)
 }
 
 /// A caller whose session was recognised and to whom the app may issue.
@@ -255,9 +255,5 @@ impl<'a> TicketBody<'a> {
             expires_at: issued.issued_at.plus(expire),
             renew_at: issued.issued_at.plus(expire * 9 / 10),
         }
-    }
-
-    fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("text and numbers are JSON")
     }
 }

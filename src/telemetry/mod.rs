@@ -24,7 +24,7 @@ pub use trace::TraceSettings;
 const QUEUE_LINES: usize = 8192;
 
 /// How long the end of the process waits for a slow stdout.
-const FLUSH: Duration = Duration::from_millis(1200);
+pub const FLUSH: Duration = Duration::from_secs(1);
 
 /// What to log, and how.
 #[derive(Debug, Clone)]
