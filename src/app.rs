@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -213,33 +213,25 @@ impl FollowedSecret {
 
 /// Runs the ops listener on a thread of its own, so that probes are answered while the public side is saturated.
 fn spawn_ops(listen: SocketAddr, state: Data<OpsState>) -> io::Result<SocketAddr> {
-    let (bound, address) = mpsc::channel();
+    let listener = TcpListener::bind(listen).map_err(|error| cannot_bind("server.ops_listen", listen, &error))?;
+    let address = listener.local_addr()?;
     thread::Builder::new().name("ops".to_owned()).spawn(move || {
-        actix_web::rt::System::new().block_on(async move {
-            let server = HttpServer::new(move || {
+        let served = actix_web::rt::System::new().block_on(async move {
+            HttpServer::new(move || {
                 ActixApp::new().app_data(state.clone()).configure(ops::routes).default_service(to(ops::nothing_here))
             })
             .workers(1)
             .client_request_timeout(HEADER_TIMEOUT)
             .disable_signals()
-            .bind(listen);
-            match server {
-                Ok(server) => {
-                    let address = server.addrs()[0];
-                    let server = server.run();
-                    // The receiver waits for exactly this.
-                    let _ = bound.send(Ok(address));
-                    if let Err(error) = server.await {
-                        error!(cause = %error, "the ops listener failed");
-                    }
-                }
-                Err(error) => {
-                    let _ = bound.send(Err(cannot_bind("server.ops_listen", listen, &error)));
-                }
-            }
+            .listen(listener)?
+            .run()
+            .await
         });
+        if let Err(error) = served {
+            error!(cause = %error, "the ops listener failed");
+        }
     })?;
-    address.recv().map_err(io::Error::other)?
+    Ok(address)
 }
 
 /// As many connections as wanted, but no more than three quarters of the descriptors that the process may have: the others

@@ -1,6 +1,12 @@
 //! The commands: what they print, and with which exit code they end.
 
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Write;
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -278,6 +284,64 @@ fn healthcheck_asks_readyz() {
     for url in ["", "readyz", "https://127.0.0.1/readyz", "http://127.0.0.1", "ftp://127.0.0.1/x"] {
         let finished = Run::new(&["healthcheck", "--url", url]).finish();
         assert!(finished.code != Some(0) && !finished.stderr.contains("panicked"), "{finished:?}");
+    }
+}
+
+#[test]
+fn healthcheck_waits_two_seconds_for_the_whole_answer() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+    let url = format!("http://{}/readyz", listener.local_addr().expect("an address"));
+    // A byte a second, until the client goes away.
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        while stream.write_all(b"x").is_ok() {
+            thread::sleep(Duration::from_secs(1));
+        }
+    });
+    let finished = Run::new(&["healthcheck", "--url", &url]).finish();
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(finished.stderr.contains("within 2 s"), "{finished:?}");
+}
+
+#[test]
+fn the_environment_need_not_be_text() {
+    let setup = Setup::simple();
+    let check = |name: &[u8], value: &[u8]| {
+        let mut command = setup.run(&["check"]).into_command();
+        command.env(OsStr::from_bytes(name), OsStr::from_bytes(value)).output().expect("the binary runs")
+    };
+    for (name, value) in [(&b"FOREIGN"[..], &b"\xff"[..]), (b"FOREIGN\xff", b"x"), (b"USERSIG__\xff", b"x")] {
+        let output = check(name, value);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
+    let output = check(b"USERSIG__SERVER__WORKERS", b"2\xff");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).starts_with("USERSIG__SERVER__WORKERS: is not UTF-8\n"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn a_full_stdout_fails_the_command_without_a_panic() {
+    let full = || File::options().write(true).open("/dev/full").expect("a device of Linux'");
+    let setup = Setup::simple();
+    let broken = Setup::new("");
+    let ticket = ticket("1h");
+    for run in [
+        setup.run(&["check"]),
+        setup.run(&["check", "--probe"]),
+        with_secret(&SIGN),
+        with_secret(&["inspect", &ticket]),
+        broken.run(&["check"]),
+    ] {
+        let mut command = run.into_command();
+        let output = command.stdout(full()).output().expect("the binary runs");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {stderr}");
+        assert!(stderr.contains("usersig: ") && !stderr.contains("panicked"), "{command:?}: {stderr}");
+        let status = command.stdout(full()).stderr(full()).status().expect("the binary runs");
+        assert_eq!(status.code(), Some(1), "{command:?}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -21,7 +22,11 @@ struct Demo {
 }
 
 fn start(args: &[&str]) -> Demo {
-    let mut run = Run::new(&["demo", "--listen", "127.0.0.1:0"]);
+    start_at("127.0.0.1:0", args)
+}
+
+fn start_at(listen: &str, args: &[&str]) -> Demo {
+    let mut run = Run::new(&["demo", "--listen", listen]);
     for arg in args {
         run = run.arg(arg);
     }
@@ -55,6 +60,20 @@ fn the_printed_lines_give_a_ticket_that_its_own_inspection_calls_valid() {
     assert_eq!((&inspection["verdict"], &inspection["key"]), (&json!("valid"), &json!("valid")));
     for path in ["/livez", "/readyz", "/metrics", "/version"] {
         assert_eq!(demo.client.get(path).send().status, 200, "{path}");
+    }
+}
+
+#[test]
+fn the_printed_lines_do_what_they_say_in_a_shell() {
+    for listen in ["127.0.0.1:0", "127.0.0.2:0"] {
+        let demo = start_at(listen, &[]);
+        let mut answers = demo.welcome.split("\n\n").filter(|lines| lines.starts_with("  curl ")).map(|lines| {
+            let output = Command::new("bash").args(["-c", lines]).output().expect("bash");
+            assert!(output.status.success(), "{lines}: {output:?}");
+            serde_json::from_slice::<Value>(&output.stdout).unwrap_or_else(|_| panic!("{lines}: {output:?}"))
+        });
+        assert_eq!(answers.next().expect("a line for a ticket")["userId"], "alice", "{listen}");
+        assert_eq!(answers.next().expect("lines that look into one")["verdict"], "valid", "{listen}");
     }
 }
 

@@ -1,6 +1,9 @@
 //! The log: one audit event for each decision, ids that lead through it, nothing secret in it, and no waiting for it.
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -297,11 +300,35 @@ fn text_is_for_people_and_cannot_be_forged_either() {
     assert!(rest.iter().all(|line| !line.starts_with("forged") && !line.contains('\u{1b}')), "{rest:?}");
 }
 
+#[test]
+fn a_terminal_shows_text_and_a_pipe_json() {
+    // It says a line on too few descriptors, and then ends: one of its addresses is taken.
+    let taken = TcpListener::bind("127.0.0.1:0").and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let (address, _taken) = taken.expect("a loopback port");
+    let setup = Setup::simple().env("USERSIG__SERVER__LISTEN", &address.to_string());
+    let serve = setup.run(&["serve"]).into_command();
+    let words = [serve.get_program()].into_iter().chain(serve.get_args());
+    let words: Vec<_> = words.map(|word| format!("'{}'", word.to_str().expect("UTF-8"))).collect();
+    let line = format!("ulimit -n 1000 && exec {}", words.join(" "));
+    let run = |program: &str, args: &[&str]| {
+        let mut command = Command::new(program);
+        let env = serve.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        let output = command.args(args).envs(env).stdin(Stdio::null()).output().expect("a program of every Debian");
+        let text = String::from_utf8(output.stdout).expect("text");
+        text.lines().find(|line| line.contains("max_connections")).unwrap_or_else(|| panic!("{text}")).to_owned()
+    };
+    let shown = run("script", &["-q", "-c", &line, "/dev/null"]);
+    assert!(shown.contains(" WARN ") && !shown.contains(['{', '\u{1b}']), "{shown}");
+    let piped: Value = serde_json::from_str(&run("sh", &["-c", &line])).expect("JSON");
+    assert_eq!(piped["level"], "WARN");
+}
+
 /// A pipe holds some hundred lines and the queue 8,192: more than these are logged while nobody reads.
 #[test]
 fn a_blocked_stdout_holds_up_no_request_and_dropped_lines_are_counted() {
     const REQUESTS: usize = 9_000;
-    let setup = Setup::simple();
+    const DRAIN: Duration = Duration::from_secs(3);
+    let setup = Setup::simple().env("USERSIG__SERVER__LAME_DUCK", "0s").env("USERSIG__SERVER__DRAIN", "3s");
     let mut child = EndsWithTest(setup.run(&["serve"]).spawn());
     let mut stdout = BufReader::new(child.0.stdout.take().expect("a pipe"));
     let mut address = |listener: &str| loop {
@@ -327,7 +354,13 @@ fn a_blocked_stdout_holds_up_no_request_and_dropped_lines_are_counted() {
     }
     assert!(dropped() > 0, "the queue is bounded");
     assert_eq!(ops.get("/readyz").send().status, 200, "and the service well");
+    // A request that never ends takes all the time that it may, and the log fits into the same.
+    connection.send("POST /v1/usersig HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{");
+    let in_flight = || Metrics::parse(&ops.get("/metrics").send().text()).count("usersig_http_in_flight");
+    eventually("the request is in flight", || (in_flight() > 0).then_some(()));
+    let told = Instant::now();
     kill_process(Pid::from_child(&child.0), Signal::TERM).expect("a process of ours");
     let status = eventually("the service ends with its log blocked", || child.0.try_wait().expect("a child of ours"));
     assert_eq!(status.code(), Some(0));
+    assert!(told.elapsed() < DRAIN + Duration::from_secs(1), "took {:?}", told.elapsed());
 }

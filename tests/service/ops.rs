@@ -1,11 +1,15 @@
 //! The ops listener: probes, version, and what `/v1/inspect` says of a ticket.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
 use serde_json::{Value, json};
 use usersig::ticket::{Lifetime, Signer, UnixTime};
 
 use crate::support::client::Answer;
-use crate::support::clock::now;
+use crate::support::clock::{eventually, now};
 use crate::support::keys::session;
+use crate::support::raw::Connection;
 use crate::support::service::Service;
 use crate::support::setup::Setup;
 use crate::support::{APP, OTHER_APP, OTHER_SECRET, SECRET};
@@ -191,4 +195,45 @@ fn a_question_that_is_none_is_a_problem() {
     service.ops.post("/v1/inspect").send().refused(400, "invalid_request");
     let twice = service.ops.post("/v1/inspect").body("application/json", r#"{"ticket":"a","ticket":"b"}"#);
     twice.send().refused(400, "invalid_request");
+}
+
+#[test]
+fn probes_answer_while_the_public_side_has_more_than_it_can_do() {
+    const AHEAD: usize = 200;
+    let service = Setup::simple().env("USERSIG__SERVER__WORKERS", "1").start();
+    let request = format!("GET /v1/usersig HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n", session("alice"));
+    let (address, stop) = (service.public.address, AtomicBool::new(false));
+    let issued = || service.metrics().count("usersig_tickets_total{app=\"1400000000\",kind=\"usersig\"}");
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            // Its next requests always wait before the last are answered.
+            scope.spawn(|| {
+                let mut connection = Connection::open(address);
+                connection.send(request.repeat(AHEAD));
+                while !stop.load(Ordering::Relaxed) {
+                    connection.send(request.repeat(AHEAD));
+                    for _ in 0..AHEAD {
+                        assert_eq!(connection.read().map(|answer| answer.status), Some(200));
+                    }
+                }
+            });
+        }
+        let _stop = Stop(&stop);
+        for _ in 0..10 {
+            let before = issued();
+            for path in ["/livez", "/readyz"] {
+                assert_eq!(service.ops.get(path).send().status, 200, "{path}");
+            }
+            eventually("the public side is at work", || (issued() > before).then_some(()));
+        }
+    });
+}
+
+/// Ends what is busy, also when the test fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

@@ -108,6 +108,41 @@ fn a_missing_credential_comes_behind_the_app_and_before_everything_that_needs_on
     }
 }
 
+/// The first of [`FAULTS`] that only the check of the session can tell.
+const CHECK: usize = 6;
+
+#[test]
+fn a_check_that_cannot_find_out_comes_where_an_invalid_session_does() {
+    let answers_nobody = "check = \"http\"\nurl = \"http://127.0.0.1:1/me\"\nuser = \"/id\"\n";
+    let check = "check = \"jwt\"\nsecret = \"file:{dir}/session.key\"\n";
+    let service = Setup::new(CONFIG).replace(check, answers_nobody).start();
+    for (place, (fault, status, code)) in FAULTS.into_iter().enumerate() {
+        let answer = ask(&service, |asked| asked == fault, "/v1/private-map-key");
+        if place < CHECK {
+            answer.refused(status, code);
+        } else {
+            answer.refused(503, "session_check_unavailable");
+        }
+    }
+}
+
+#[test]
+fn an_address_of_failed_credentials_is_refused_where_they_would_be_checked() {
+    let limit = "\n[limit]\nper_address = \"1/h\"\n";
+    let service = Setup::new([CONFIG, limit].concat()).limited().start();
+    for _ in 0..2 {
+        ask(&service, |asked| asked == "session", "/v1/usersig").refused(401, "invalid_session");
+    }
+    for (place, (fault, status, code)) in FAULTS.into_iter().enumerate() {
+        let answer = ask(&service, |asked| asked == fault, "/v1/private-map-key");
+        if place < CHECK {
+            answer.refused(status, code);
+        } else {
+            answer.refused(429, "rate_limited");
+        }
+    }
+}
+
 #[test]
 fn an_unknown_path_comes_before_everything() {
     let service = Setup::new(CONFIG).start();
