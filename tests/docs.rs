@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use usersig::http::Code;
+use usersig::metrics::Metrics;
+use usersig::ticket::{SdkAppId, SecretKey};
 
 use support::SECRET;
 use support::command::Run;
@@ -295,6 +297,33 @@ fn every_error_code_is_told() {
                 .unwrap_or_else(|| panic!("{name} in the READMEs"));
             assert!(row.split('|').nth(1).is_some_and(|cell| cell.contains(&status.to_string())), "{name}: {row}");
         }
+    }
+}
+
+#[test]
+fn every_metric_is_told_with_its_labels() {
+    let metrics = Metrics::new();
+    let app = SdkAppId::try_from(1).expect("an SDKAppID");
+    let key = SecretKey::parse(SECRET).expect("a secret").fingerprint();
+    let _ = (metrics.route("r", [(200, "ok")].into_iter()), metrics.refusal("r"), metrics.rule("r"), metrics.app(app));
+    metrics.show_key(app, None, &key);
+    metrics.show_key_set_age("r", 0.0);
+    let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for series in
+        String::from_utf8(metrics.render(0)).expect("text").lines().filter(|line| line.starts_with("usersig_"))
+    {
+        let (name, labels) = series.split_once(['{', ' ']).expect("a value");
+        let histogram = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
+        let labels = labels.split(',').filter_map(|label| Some(label.split_once('=')?.0)).filter(|name| *name != "le");
+        told.entry(histogram.unwrap_or(name).to_owned()).or_default().extend(labels.map(str::to_owned));
+    }
+    for readme in READMES {
+        let rows = readme.lines().filter(|line| line.starts_with("| `usersig_"));
+        let rows = rows.map(|row| {
+            let cells: Vec<_> = row.split('|').collect();
+            (literals(cells[1])[0].to_owned(), literals(cells[2]).into_iter().map(str::to_owned).collect())
+        });
+        assert_eq!(rows.collect::<BTreeMap<_, BTreeSet<_>>>(), told);
     }
 }
 
