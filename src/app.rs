@@ -13,7 +13,7 @@ use actix_web::web::{Data, to};
 use actix_web::{App as ActixApp, HttpServer};
 use prometheus::IntCounter;
 use rustix::process::{Resource, getrlimit};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{error, info, warn};
 
@@ -25,7 +25,7 @@ use crate::http::{Door, HEADER_TIMEOUT, Lifecycle, Listener, OriginPolicy, Watch
 use crate::issue::App;
 use crate::limit::Limiter;
 use crate::metrics::Metrics;
-use crate::session::{CredentialSource, Rule};
+use crate::session::CredentialSource;
 use crate::telemetry::{DroppedLines, FLUSH};
 use crate::ticket::SecretKey;
 
@@ -47,13 +47,11 @@ impl Service {
         let metrics = Arc::new(Metrics::new());
         let lifecycle = Arc::new(Lifecycle::default());
         let (apps, secrets): (Vec<_>, Vec<_>) = config.apps.into_iter().map(|app| follow(app, &metrics)).unzip();
-        let header_of = |rule: &Rule| match &rule.source {
-            CredentialSource::Header(name) => Some(name.clone()),
+        let headers = config.rules.iter().filter_map(|rule| match &rule.source {
+            CredentialSource::Header(name) => Some(name.as_str()),
             CredentialSource::Cookie(_) | CredentialSource::Bearer => None,
-        };
-        let credential_headers: Vec<_> = config.rules.iter().filter_map(header_of).collect();
-        let allowed = config.server.allowed_origins.clone();
-        let origins = OriginPolicy::new(allowed, credential_headers.iter().map(String::as_str));
+        });
+        let origins = OriginPolicy::new(config.server.allowed_origins.clone(), headers);
         let watched = config.rules.into_iter().map(|rule| WatchedRule::new(rule, &metrics));
         let rules: Arc<[_]> = watched.collect();
         let doors = Doors { origins, limiter: Limiter::new(config.limits), trusted_hops: config.trusted_hops };
@@ -107,7 +105,13 @@ impl Service {
         let lifecycle = Arc::clone(&self.ops.lifecycle);
         let handle = server.handle();
         let mut server = actix_web::rt::spawn(server);
-        let mut end = EndSignal::new()?;
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut end = async || {
+            tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            }
+        };
         let mut hang_up = signal(SignalKind::hangup())?;
         for key_set in self.ops.rules.iter().filter_map(|watched| watched.rule.key_set().cloned()) {
             actix_web::rt::spawn(async move { key_set.run().await });
@@ -117,7 +121,7 @@ impl Service {
         lifecycle.started();
         loop {
             tokio::select! {
-                name = end.recv() => {
+                name = end() => {
                     info!(signal = name, "draining");
                     break;
                 }
@@ -145,7 +149,7 @@ impl Service {
             () = drained => info!("drained"),
             // The log's end is a part of it.
             () = sleep(self.server.drain.saturating_sub(FLUSH)) => warn!(in_flight = self.ops.metrics.in_flight.get(), "drain is over, requests are cut off"),
-            name = end.recv() => warn!(signal = name, "second signal, ending at once"),
+            name = end() => warn!(signal = name, "second signal, ending at once"),
         }
         Ok(())
     }
@@ -249,23 +253,4 @@ fn within_descriptors(wanted: NonZeroUsize) -> NonZeroUsize {
 
 fn cannot_bind(key: &str, address: SocketAddr, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{key}: cannot listen at {address}: {error}"))
-}
-
-/// SIGTERM and SIGINT.
-struct EndSignal {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl EndSignal {
-    fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn recv(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
 }

@@ -15,6 +15,7 @@ use super::{Failure, finish, secret, usage};
 use crate::app::Service;
 use crate::config::{Config, ConfiguredApp, SecretSource, Server};
 use crate::http::demo::{COOKIE, Demo};
+use crate::http::now;
 use crate::issue::{App, Policy, RoomPolicy, Rooms, UserIdMapping};
 use crate::limit::Limits;
 use crate::session::{Check, CredentialSource, JwtCheck, JwtSettings, Keys, Pointer, Rule, VerificationKey};
@@ -104,7 +105,7 @@ fn config(listen: SocketAddr, id: SdkAppId, secret: SecretKey, file: Option<Path
 
 fn welcome(demo: &Demo, address: SocketAddr, app: SdkAppId, is_real_app: bool) -> String {
     let alice: UserId = "alice".parse().expect("a possible user id");
-    let token = demo.session_now(&alice);
+    let (token, _) = demo.session(&alice, now());
     let kind = if is_real_app {
         format!("Tickets are for your app {app}. Everybody on this machine can get one: do not leave this running.")
     } else {

@@ -64,12 +64,6 @@ impl Demo {
         let token = jsonwebtoken::encode(&Header::default(), &claims, &self.session_key);
         (token.expect("HS256 signs with any secret"), expires_at)
     }
-
-    /// A session of `user` from now on.
-    #[must_use]
-    pub fn session_now(&self, user: &UserId) -> String {
-        self.session(user, now()).0
-    }
 }
 
 /// Puts the demo's routes into an actix application, and those of the ops listener beside them.

@@ -1,6 +1,5 @@
 //! Reads what a caller asks for, from the query or the body, alike in both: nothing unknown, nothing twice.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -9,8 +8,8 @@ use actix_web::http::{Method, header};
 use actix_web::web::{Bytes, BytesMut, Payload};
 use futures_util::StreamExt;
 use serde::Deserialize;
-use serde::de::value::MapDeserializer;
-use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, Unexpected, Visitor};
+use serde::de::value::{self, MapDeserializer};
+use serde::de::{DeserializeOwned, Deserializer, Unexpected, Visitor};
 
 use super::problem::{Code, Problem};
 use crate::ticket::{FieldError, Privileges, Room, RoomStr, SdkAppId};
@@ -122,38 +121,12 @@ impl Visitor<'_> for WholeVisitor {
     fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Whole, E> {
         Whole::of(number).ok_or_else(|| E::invalid_value(Unexpected::Float(number), &self))
     }
-}
 
-/// A value of the query: text, or digits where a number is wanted.
-struct QueryValue<'a>(Cow<'a, str>);
-
-impl<'de> IntoDeserializer<'de> for QueryValue<'de> {
-    type Deserializer = Self;
-
-    fn into_deserializer(self) -> Self {
-        self
-    }
-}
-
-impl<'de> Deserializer<'de> for QueryValue<'de> {
-    type Error = serde::de::value::Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        self.0.into_deserializer().deserialize_any(visitor)
-    }
-
-    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        let is_number = !self.0.is_empty() && self.0.bytes().all(|byte| byte.is_ascii_digit());
-        match self.0.parse() {
-            Ok(number) => visitor.visit_u64(number),
-            Err(_) if is_number => visitor.visit_u64(u64::MAX),
-            Err(error) => Err(serde::de::Error::custom(error)),
-        }
-    }
-
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    /// Digits of the query. A JSON text does not come here, since it is asked for a number.
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Whole, E> {
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = is_number.then(|| Whole(text.parse().unwrap_or(u64::MAX)));
+        number.ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
     }
 }
 
@@ -213,9 +186,8 @@ fn field(name: &str, error: FieldError) -> Problem {
 async fn read<T: DeserializeOwned + Default>(request: &HttpRequest, payload: Payload) -> Result<T, Problem> {
     let query = request.query_string();
     if request.method() == Method::GET {
-        let pairs = form_urlencoded::parse(query.as_bytes()).map(|(name, value)| (name, QueryValue(value)));
-        return serde_path_to_error::deserialize(MapDeserializer::new(pairs))
-            .map_err(|error| unreadable("query", &error));
+        let pairs = MapDeserializer::<_, value::Error>::new(form_urlencoded::parse(query.as_bytes()));
+        return serde_path_to_error::deserialize(pairs).map_err(|error| unreadable("query", &error));
     }
     let json = read_json(request, payload).await?;
     if !query.is_empty() {
