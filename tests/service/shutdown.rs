@@ -84,7 +84,7 @@ fn what_is_in_flight_is_finished() {
 
 #[test]
 fn what_takes_longer_than_drain_is_cut_off() {
-    let mut service = start("0s", "1s");
+    let mut service = start("0s", "2s");
     let mut connection = half_a_request(&service);
     service.signal(Signal::TERM);
     assert_eq!(service.wait().code(), Some(0));
