@@ -31,6 +31,8 @@ pub struct Metrics {
     pub in_flight: IntGauge,
     /// Connections to the public listener.
     pub connections: IntGauge,
+    /// Those that were cut off: the rest of a request did not come, or its answer was not taken.
+    pub connections_stalled: IntCounter,
 }
 
 /// The metrics of one route; `answers` has a counter for each kind of answer, in the order they were given.
@@ -78,6 +80,10 @@ impl Metrics {
             request_seconds: histograms("usersig_http_request_duration_seconds", "Time to answer.", "route"),
             in_flight: expect(IntGauge::new("usersig_http_in_flight", "Requests being answered.")),
             connections: expect(IntGauge::new("usersig_http_connections", "Connections to the public listener.")),
+            connections_stalled: expect(IntCounter::new(
+                "usersig_http_connections_stalled_total",
+                "Connections cut off: the rest of a request did not come, or its answer was not taken.",
+            )),
             tickets: counters("usersig_tickets_total", "Tickets issued.", &["app", "kind"]),
             refusals: counters("usersig_refusals_total", "Requests for a ticket that got none.", &["reason"]),
             checks: counters("usersig_session_checks_total", "Session checks by outcome.", &["rule", "outcome"]),
@@ -111,6 +117,7 @@ impl Metrics {
         metrics.register(metrics.request_seconds.clone());
         metrics.register(metrics.in_flight.clone());
         metrics.register(metrics.connections.clone());
+        metrics.register(metrics.connections_stalled.clone());
         metrics.register(metrics.tickets.clone());
         metrics.register(metrics.refusals.clone());
         metrics.register(metrics.checks.clone());
