@@ -46,10 +46,6 @@ impl Rate {
     fn interval(self) -> Duration {
         self.period / self.count.get()
     }
-
-    fn quota(self, burst: NonZeroU32) -> Option<Quota> {
-        Some(Quota::with_period(self.interval())?.allow_burst(burst))
-    }
 }
 
 impl FromStr for Rate {
@@ -89,11 +85,14 @@ impl Limiter {
     /// A limiter that has seen nobody yet.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        let users = limits.per_user.and_then(|rate| rate.quota(limits.burst)).map(RateLimiter::keyed);
-        let shared =
-            limits.shared.zip(limits.per_user).map(|(server, rate)| SharedLimit::new(server, rate, limits.burst));
-        let addresses = limits.per_address.and_then(|rate| rate.quota(rate.count)).map(Addresses::new);
-        Self { users, shared, addresses, hash: RandomState::new() }
+        let Limits { per_user, burst, per_address, shared } = limits;
+        let quota = per_user.and_then(|rate| Quota::with_period(rate.interval()));
+        Self {
+            users: quota.map(|quota| RateLimiter::keyed(quota.allow_burst(burst))),
+            shared: shared.zip(per_user).map(|(server, rate)| SharedLimit::new(server, rate, burst)),
+            addresses: per_address.map(Addresses::new),
+            hash: RandomState::new(),
+        }
     }
 
     /// Counts a ticket for `user`.
@@ -102,39 +101,62 @@ impl Limiter {
     /// When the user has had too many.
     pub async fn count_user(&self, app: SdkAppId, user: &UserId) -> Result<(), TooOften> {
         let Some(users) = &self.users else { return Ok(()) };
-        // First here: who is over the limit of one replica is over that of all, and costs Redis nothing.
-        let user_of_app = self.hash.hash_one((app, user));
-        users.check_key(&user_of_app).map_err(|until| until.wait_time_from(DefaultClock::default().now()))?;
-        match &self.shared {
-            None => Ok(()),
+        let shared = match &self.shared {
             Some(shared) => shared.count(app, user).await,
+            None => None,
+        };
+        if let Some(wait) = shared.filter(|wait| !wait.is_zero()) {
+            return Err(wait.into());
+        }
+        // Counted here too, so that who has had his share from Redis gets no second one while Redis is away.
+        let own = users.check_key(&self.hash.hash_one((app, user)));
+        match own {
+            Err(until) if shared.is_none() => Err(until.wait_time_from(DefaultClock::default().now()).into()),
+            _ => Ok(()),
         }
     }
 
-    /// Whether credentials from `address` are looked at.
+    /// Lets a credential from `address` be looked at. It has failed when the attempt is dropped.
     ///
     /// # Errors
-    /// When too many of them have failed.
-    pub fn admit_address(&self, address: IpAddr) -> Result<(), TooOften> {
-        self.addresses.as_ref().map_or(Ok(()), |addresses| addresses.admit(network(address)))
+    /// When too many have failed.
+    pub fn admit_address(&self, address: IpAddr) -> Result<Attempt<'_>, TooOften> {
+        let Some(addresses) = &self.addresses else { return Ok(Attempt(None)) };
+        let address = network(address);
+        addresses.admit(address, Instant::now()).map(|()| Attempt(Some((addresses, address))))
     }
 
-    /// Counts a credential from `address` that has failed.
-    pub fn count_failure(&self, address: IpAddr) {
-        if let Some(addresses) = &self.addresses {
-            addresses.count_failure(network(address));
-        }
-    }
-
-    /// Forgets whom the limits would treat like a stranger. Called every second, it bounds the memory by the rate of requests.
+    /// Forgets whom the limits would treat like a stranger; called every second.
     pub fn forget_strangers(&self) {
         if let Some(users) = &self.users {
             users.retain_recent();
-            users.shrink_to_fit();
+            // Not while it is in use, since it would soon grow again.
+            if users.is_empty() {
+                users.shrink_to_fit();
+            }
         }
         if let Some(addresses) = &self.addresses {
-            addresses.failures.retain_recent();
-            addresses.failures.shrink_to_fit();
+            addresses.forget_strangers(Instant::now());
+        }
+    }
+}
+
+/// A credential that is being checked. It counts against its address when this is dropped, as when the caller hangs up
+/// during the check.
+#[must_use]
+pub struct Attempt<'a>(Option<(&'a Addresses, IpAddr)>);
+
+impl Attempt<'_> {
+    /// The credential has not failed.
+    pub fn forgive(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if let Some((addresses, address)) = self.0 {
+            addresses.count_failure(address, Instant::now());
         }
     }
 }
@@ -152,49 +174,56 @@ impl From<Duration> for TooOften {
     }
 }
 
-/// Failed credentials by address. What fails is known only after the check, so the limit shuts the door behind it.
+/// Failed credentials by address: GCRA (the generic cell rate algorithm), charged behind the check. Several are checked at
+/// once, so more may fail than are allowed; they are owed, and in the long run the rate holds.
 struct Addresses {
-    failures: DefaultKeyedRateLimiter<IpAddr>,
-    shut: Mutex<LruCache<IpAddr, Instant>>,
-    /// Whether any is shut out: while none is, requests take no lock.
-    any_shut: AtomicBool,
+    interval: Duration,
+    /// How far ahead of the clock an address may be.
+    tolerance: Duration,
+    /// When each address is a stranger again; those that failed last stand first.
+    due: Mutex<LruCache<IpAddr, Instant>>,
+    /// Whether none has failed lately: requests then take no lock.
+    is_quiet: AtomicBool,
 }
 
 impl Addresses {
-    /// The most addresses that are shut out at once; beyond that the longest quiet one gets in again.
-    const MAX_SHUT: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
+    /// The most addresses that are counted, in some 13 MiB; beyond that the one that failed longest ago is a stranger.
+    const CAPACITY: NonZeroUsize = NonZeroUsize::new(131_072).expect("not zero");
 
-    fn new(quota: Quota) -> Self {
+    fn new(rate: Rate) -> Self {
         Self {
-            failures: RateLimiter::keyed(quota),
-            shut: Mutex::new(LruCache::new(Self::MAX_SHUT)),
-            any_shut: AtomicBool::new(false),
+            interval: rate.interval(),
+            tolerance: rate.interval() * (rate.count.get() - 1),
+            due: Mutex::new(LruCache::sparse(Self::CAPACITY)),
+            is_quiet: AtomicBool::new(true),
         }
     }
 
-    fn admit(&self, address: IpAddr) -> Result<(), TooOften> {
-        if !self.any_shut.load(Ordering::Relaxed) {
+    fn admit(&self, address: IpAddr, now: Instant) -> Result<(), TooOften> {
+        if self.is_quiet.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let Ok(mut shut) = self.shut.lock() else { return Ok(()) };
-        match shut.get(&address).map(|until| until.saturating_duration_since(Instant::now())) {
-            None => Ok(()),
-            Some(Duration::ZERO) => {
-                shut.pop(&address);
-                self.any_shut.store(!shut.is_empty(), Ordering::Relaxed);
-                Ok(())
-            }
+        let due = self.due.lock().ok().and_then(|due| due.peek(&address).copied());
+        match due.map(|due| due.saturating_duration_since(now + self.tolerance)) {
+            None | Some(Duration::ZERO) => Ok(()),
             Some(wait) => Err(wait.into()),
         }
     }
 
-    fn count_failure(&self, address: IpAddr) {
-        if let Err(until) = self.failures.check_key(&address)
-            && let Ok(mut shut) = self.shut.lock()
-        {
-            let wait = until.wait_time_from(DefaultClock::default().now());
-            shut.put(address, Instant::now() + wait);
-            self.any_shut.store(true, Ordering::Relaxed);
+    fn count_failure(&self, address: IpAddr, now: Instant) {
+        if let Ok(mut due) = self.due.lock() {
+            let due = due.get_or_insert_mut(address, || now);
+            *due = now.max(*due) + self.interval;
+            self.is_quiet.store(false, Ordering::Relaxed);
+        }
+    }
+
+    fn forget_strangers(&self, now: Instant) {
+        if let Ok(mut due) = self.due.lock() {
+            while due.peek_lru().is_some_and(|(_, due)| *due <= now) {
+                due.pop_lru();
+            }
+            self.is_quiet.store(due.is_empty(), Ordering::Relaxed);
         }
     }
 }
@@ -207,7 +236,7 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The limit of all replicas, in Redis: GCRA (the generic cell rate algorithm) in one script, by Redis' own clock.
+/// The limit of all replicas, in Redis: GCRA in one script, by Redis' own clock.
 struct SharedLimit {
     server: RedisServer,
     script: redis::Script,
@@ -243,9 +272,10 @@ impl SharedLimit {
         }
     }
 
-    /// Counts a ticket in Redis. While Redis is away the replica's own limit, which has let it pass, is all there is.
-    async fn count(&self, app: SdkAppId, user: &UserId) -> Result<(), TooOften> {
-        let wait = self.server.run(
+    /// Counts a ticket in Redis and returns how long the user must wait for it; `None` while Redis is away.
+    async fn count(&self, app: SdkAppId, user: &UserId) -> Option<Duration> {
+        // Done once more it might count twice.
+        let wait = self.server.run_once(
             |fault: &Fault| Some(fault),
             async |mut connection| {
                 let mut call = self.script.key(format!("{}{app}:{user}", Self::PREFIX));
@@ -259,15 +289,14 @@ impl SharedLimit {
             (Ok(_), true) => info!("the shared limit is back"),
             (Ok(_), false) | (Err(_), true) => {}
         }
-        match wait {
-            Ok(0) | Err(_) => Ok(()),
-            Ok(micros) => Err(Duration::from_micros(micros).into()),
-        }
+        wait.ok().map(Duration::from_micros)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     fn rate(text: &str) -> Rate {
@@ -291,18 +320,64 @@ mod tests {
         assert_eq!(network(parse("::ffff:192.0.2.1")), parse("192.0.2.1"));
     }
 
+    const fn host(number: u32) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::from_bits(number))
+    }
+
     #[test]
-    fn an_address_is_shut_out_behind_its_last_failure_and_no_other_is() {
-        let burst = NonZeroU32::new(1).expect("not zero");
+    fn an_address_is_shut_out_by_its_last_failure_and_no_other_is() {
+        let burst = NonZeroU32::MIN;
         let limiter = Limiter::new(Limits { per_user: None, burst, per_address: Some(rate("3/h")), shared: None });
-        let (one, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
         for _ in 0..3 {
-            assert_eq!(limiter.admit_address(one), Ok(()));
-            limiter.count_failure(one);
+            limiter.admit_address(host(1)).expect("a stranger").forgive();
+            drop(limiter.admit_address(host(1)).expect("not yet too many"));
         }
-        limiter.count_failure(one);
-        let TooOften { retry_after } = limiter.admit_address(one).expect_err("shut out");
+        let TooOften { retry_after } = limiter.admit_address(host(1)).err().expect("shut out");
         assert!((1190..=1200).contains(&retry_after), "{retry_after}");
-        assert_eq!(limiter.admit_address(other), Ok(()));
+        limiter.admit_address(host(2)).expect("another").forgive();
+    }
+
+    #[test]
+    fn who_goes_on_failing_fails_at_the_rate() {
+        let addresses = Addresses::new(rate("3/h"));
+        let start = Instant::now();
+        let failures_by = |hours: u64| {
+            let tries = (0..hours * 3600).step_by(10).map(|second| start + Duration::from_secs(second));
+            let admitted = tries.filter(|now| addresses.admit(host(1), *now).is_ok());
+            admitted.inspect(|now| addresses.count_failure(host(1), *now)).count()
+        };
+        assert_eq!(failures_by(10), 3 + 10 * 3 - 1, "three at once, then one as often as one is due");
+    }
+
+    #[test]
+    fn what_fails_at_once_is_made_up_for() {
+        let addresses = Addresses::new(rate("3/h"));
+        let start = Instant::now();
+        for _ in 0..9 {
+            addresses.admit(host(1), start).expect("none has failed yet");
+        }
+        for _ in 0..9 {
+            addresses.count_failure(host(1), start);
+        }
+        let TooOften { retry_after } = addresses.admit(host(1), start).expect_err("shut out");
+        assert_eq!(retry_after, 7 * 1200);
+    }
+
+    #[test]
+    fn addresses_are_forgotten_in_time_and_no_more_than_so_many_are_kept() {
+        let addresses = Addresses::new(rate("1/s"));
+        let start = Instant::now();
+        let capacity = u32::try_from(Addresses::CAPACITY.get()).expect("fewer than there are addresses");
+        for number in 0..capacity + 2 {
+            addresses.count_failure(host(number), start);
+        }
+        let kept = || addresses.due.lock().expect("no panic").len();
+        assert_eq!(kept(), Addresses::CAPACITY.get());
+        addresses.admit(host(1), start).expect("those that failed first are forgotten");
+        addresses.admit(host(2), start).expect_err("is kept");
+        addresses.forget_strangers(start + Duration::from_millis(999));
+        assert_eq!((kept(), addresses.is_quiet.load(Ordering::Relaxed)), (Addresses::CAPACITY.get(), false));
+        addresses.forget_strangers(start + Duration::from_secs(1));
+        assert_eq!((kept(), addresses.is_quiet.load(Ordering::Relaxed)), (0, true));
     }
 }

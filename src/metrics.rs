@@ -31,6 +31,8 @@ pub struct Metrics {
     pub in_flight: IntGauge,
     /// Connections to the public listener.
     pub connections: IntGauge,
+    /// Those that were cut off: the rest of a request did not come, or its answer was not taken.
+    pub connections_stalled: IntCounter,
 }
 
 /// The metrics of one route; `answers` has a counter for each kind of answer, in the order they were given.
@@ -81,6 +83,10 @@ impl Metrics {
             request_seconds: new.histograms("usersig_http_request_duration_seconds", "Time to answer.", "route"),
             in_flight: new.gauge("usersig_http_in_flight", "Requests being answered."),
             connections: new.gauge("usersig_http_connections", "Connections to the public listener."),
+            connections_stalled: new.counter(
+                "usersig_http_connections_stalled_total",
+                "Connections cut off: the rest of a request did not come, or its answer was not taken.",
+            ),
             tickets: new.counters("usersig_tickets_total", "Tickets issued.", &["app", "kind"]),
             refusals: new.counters("usersig_refusals_total", "Requests for a ticket that got none.", &["reason"]),
             checks: new.counters("usersig_session_checks_total", "Session checks by outcome.", &["rule", "outcome"]),
@@ -100,7 +106,7 @@ impl Metrics {
                 "Changed secrets that could not be used; the old key stays in use.",
                 &["app"],
             ),
-            log_dropped: new.add(IntCounter::new("usersig_log_dropped_total", "Log lines dropped.")),
+            log_dropped: new.counter("usersig_log_dropped_total", "Log lines dropped."),
             registry: new.0,
         }
     }
@@ -189,6 +195,10 @@ impl Families {
         let family = family.expect("names and labels are constants");
         self.register(family.clone());
         family
+    }
+
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.add(IntCounter::new(name, help))
     }
 
     fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {

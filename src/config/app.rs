@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::secret::SecretSource;
+use super::secret::{SecretSource, source};
 use super::section::{Section, boolean, duration, integer, list, one_of, shown, text};
 use crate::issue::{App, Policy, RoomPolicy, Rooms, UserIdMapping};
 use crate::ticket::{Lifetime, Privileges, SdkAppId, SecretKey};
@@ -55,7 +55,7 @@ fn app(section: &mut Section<'_>) -> Option<ConfiguredApp> {
 
 /// Reads the secret where it is referred to.
 fn secret_key(value: Value) -> Result<(SecretSource, SecretKey), String> {
-    let source: SecretSource = text(value)?.parse().map_err(|error: super::SecretError| error.to_string())?;
+    let source = source(value)?;
     let text = source.read().map_err(|error| error.to_string())?;
     let key = SecretKey::parse(&text).map_err(|error| format!("{source} {error}"))?;
     Ok((source, key))

@@ -326,12 +326,13 @@ fn not_empty(value: Value) -> Result<String, String> {
 }
 
 /// A URL that may be shown: without a user and a password.
-fn url(value: Value) -> Result<Url, String> {
+pub(super) fn url(value: Value) -> Result<Url, String> {
     let text = text(value)?;
     let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     match url {
         Some(url) if url.username().is_empty() && url.password().is_none() => Ok(url),
         Some(_) => Err("holds a user or a password, which would be logged".to_owned()),
+        None if text.contains('@') => Err("is not of the form \"http://…\" or \"https://…\"".to_owned()),
         None => Err(format!("is \"{text}\"; expected \"http://…\" or \"https://…\"")),
     }
 }

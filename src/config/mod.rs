@@ -161,7 +161,7 @@ fn log(mut section: Section<'_>) -> LogSettings {
 
 fn traces(mut section: Section<'_>) -> Option<TraceSettings> {
     let endpoint = section.required("endpoint", "the URL of an OTLP/HTTP collector", |value| {
-        if trace::AVAILABLE { parsed(value) } else { Err("needs a build with the cargo feature otlp".to_owned()) }
+        if trace::AVAILABLE { check::url(value) } else { Err("needs a build with the cargo feature otlp".to_owned()) }
     });
     let ratio = section.optional("ratio", ratio).unwrap_or(1.0);
     section.finish();

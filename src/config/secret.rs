@@ -8,8 +8,6 @@ use std::str::FromStr;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::section::text;
-
 /// Where a secret is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretSource {
@@ -90,8 +88,13 @@ impl std::fmt::Display for SecretSource {
     }
 }
 
+/// A reference to a secret. What is none is not shown: a number could be the secret too.
+#[expect(clippy::needless_pass_by_value, reason = "readers take their value")]
+pub(super) fn source(value: Value) -> Result<SecretSource, String> {
+    value.as_str().unwrap_or_default().parse().map_err(|error: SecretError| error.to_string())
+}
+
 /// What a reference to a secret leads to.
 pub(super) fn reference(value: Value) -> Result<Zeroizing<String>, String> {
-    let source: SecretSource = text(value)?.parse().map_err(|error: SecretError| error.to_string())?;
-    source.read().map_err(|error| error.to_string())
+    source(value)?.read().map_err(|error| error.to_string())
 }

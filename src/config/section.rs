@@ -183,7 +183,11 @@ pub(super) fn duration(range: RangeInclusive<Duration>) -> impl FnOnce(Value) ->
 /// A list, each element read by `read`.
 pub(super) fn list<T>(read: impl Fn(Value) -> Result<T, String>) -> impl FnOnce(Value) -> Result<Vec<T>, String> {
     move |value| match value {
-        Value::Array(values) => values.into_iter().map(read).collect(),
+        Value::Array(values) => {
+            let (read, wrong): (Vec<_>, Vec<_>) = values.into_iter().map(read).partition(Result::is_ok);
+            let wrong: Vec<_> = wrong.into_iter().filter_map(Result::err).collect();
+            if wrong.is_empty() { Ok(read.into_iter().flatten().collect()) } else { Err(wrong.join("; also: ")) }
+        }
         other => Err(format!("is {}; expected a list in [ ]", shown(&other))),
     }
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{HeaderMap, X_FORWARDED_FOR};
+use actix_web::http::header::{HeaderMap, HeaderValue, X_FORWARDED_FOR};
 
 /// The caller's address: the peer's, or what the outermost of `trusted_hops` proxies says of its own.
 pub(super) fn of(request: &HttpRequest, trusted_hops: usize) -> IpAddr {
@@ -14,8 +14,10 @@ pub(super) fn of(request: &HttpRequest, trusted_hops: usize) -> IpAddr {
 /// Each proxy appends whom it heard from; what stands before the trusted ones' entries anybody can have written.
 fn forwarded(headers: &HeaderMap, trusted_hops: usize) -> Option<IpAddr> {
     let nth_from_right = trusted_hops.checked_sub(1)?;
-    let lines: Vec<_> = headers.get_all(X_FORWARDED_FOR).filter_map(|line| line.to_str().ok()).collect();
-    parse(lines.iter().rev().flat_map(|line| line.rsplit(',')).nth(nth_from_right)?.trim())
+    // As bytes: an entry that is no text must not take those behind it along.
+    let lines: Vec<_> = headers.get_all(X_FORWARDED_FOR).map(HeaderValue::as_bytes).collect();
+    let entry = lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b',')).nth(nth_from_right)?;
+    parse(str::from_utf8(entry).ok()?.trim())
 }
 
 /// An address; some proxies write its port behind it, some write the brackets of IPv6 without one.
@@ -26,8 +28,6 @@ fn parse(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::http::header::HeaderValue;
-
     use super::*;
 
     #[test]
@@ -40,6 +40,15 @@ mod tests {
         assert_eq!(at(1).as_deref(), Some("10.0.0.1"));
         assert_eq!(at(2).as_deref(), Some("192.0.2.1"));
         assert_eq!(at(4), None);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_hide_no_entry() {
+        let mut headers = HeaderMap::new();
+        headers.append(X_FORWARDED_FOR, HeaderValue::from_static("6.6.6.6"));
+        headers.append(X_FORWARDED_FOR, HeaderValue::from_bytes(b"\xff, 192.0.2.1").expect("a value"));
+        let at = |hops| forwarded(&headers, hops).map(|address| address.to_string());
+        assert_eq!((at(1).as_deref(), at(2).as_deref()), (Some("192.0.2.1"), None));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use actix_web::App;
 use actix_web::dev::{AppConfig, Server};
 use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
-use prometheus::IntGauge;
+use prometheus::{IntCounter, IntGauge};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -30,7 +30,8 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// side that closes first must be the one that sends requests.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// How long after an answer the next must have begun: an idle time, a body and the slowest check fit into it.
+/// How long after an answer the next must have begun: an idle time, a body and the slowest check fit into it. A stream
+/// cannot tell a head from a body, so this bounds a later head too, which holds hardly more than an idle connection.
 const STALL: Duration = Duration::from_secs(120);
 
 /// How many bytes are read before what they ask for is answered and others have a turn: requests of 50 bytes have answers
@@ -67,7 +68,7 @@ impl Listener {
             .disable_signals();
         let stopping = builder.graceful_shutdown_signal();
         let server = builder.listen("public", listener, move || {
-            let open = state.connections.clone();
+            let (open, stalled) = (state.connections.clone(), state.connections_stalled.clone());
             let stopping = stopping.clone();
             let app = App::new().app_data(state.clone()).configure(public::routes);
             let http = HttpService::build()
@@ -81,7 +82,7 @@ impl Listener {
                 .h1(map_config(app.into_factory().map_err(|error| error.error_response()), |()| AppConfig::default()));
             let accept = move |stream: TcpStream| {
                 let peer = stream.peer_addr().ok();
-                let connection = Connection::new(stream, STALL, open.clone());
+                let connection = Connection::new(stream, STALL, open.clone(), stalled.clone());
                 async move { Ok((connection, peer)) }
             };
             fn_service(accept).and_then(http)
@@ -102,13 +103,14 @@ struct Connection {
     /// Bytes read in one go.
     burst: usize,
     open: IntGauge,
+    stalled: IntCounter,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, stall: Duration, open: IntGauge) -> Self {
+    fn new(stream: TcpStream, stall: Duration, open: IntGauge, stalled: IntCounter) -> Self {
         open.inc();
         let due = Box::pin(sleep(stall));
-        Self { stream, stall, due, answered_at: Instant::now(), is_blocked: false, burst: 0, open }
+        Self { stream, stall, due, answered_at: Instant::now(), is_blocked: false, burst: 0, open, stalled }
     }
 
     /// What a read or a write that must wait returns: it waits, but not beyond the time that the next answer is due.
@@ -118,6 +120,7 @@ impl Connection {
             // An answer costs a look at the clock; the timer follows when it goes off.
             let due = self.answered_at + self.stall;
             if due <= Instant::now() {
+                self.stalled.inc();
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             self.due.as_mut().reset(due);
@@ -185,8 +188,9 @@ mod tests {
     async fn connected() -> (TcpStream, Connection) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let client = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a listener");
-        let gauge = IntGauge::new("open", "Connections.").expect("a name");
-        (client, Connection::new(listener.accept().await.expect("a client").0, STALL, gauge))
+        let open = IntGauge::new("open", "Connections.").expect("a name");
+        let stalled = IntCounter::new("stalled", "Connections.").expect("a name");
+        (client, Connection::new(listener.accept().await.expect("a client").0, STALL, open, stalled))
     }
 
     #[tokio::test]
@@ -196,7 +200,7 @@ mod tests {
         let mut bytes = [0; 8];
         assert_eq!(connection.read(&mut bytes).await.expect("bytes"), 3);
         let error = connection.read(&mut bytes).await.expect_err("no more comes");
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!((error.kind(), connection.stalled.get()), (io::ErrorKind::TimedOut, 1));
     }
 
     #[tokio::test]

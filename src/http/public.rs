@@ -18,7 +18,7 @@ use super::{Lifecycle, address, credential, now};
 use crate::issue::{Admitted, App, Issued};
 use crate::limit::Limiter;
 use crate::metrics::{AppMetrics, Metrics, RouteMetrics};
-use crate::session::{CheckContext, CheckError, CredentialSource, Session};
+use crate::session::{CheckContext, CredentialSource, Session};
 use crate::ticket::{SdkAppId, UnixTime};
 
 /// All that the public listener's workers share.
@@ -32,6 +32,7 @@ pub struct PublicState {
     pub(super) refusals: Vec<IntCounter>,
     pub(super) in_flight: IntGauge,
     pub(super) connections: IntGauge,
+    pub(super) connections_stalled: IntCounter,
     pub(super) lifecycle: Arc<Lifecycle>,
 }
 
@@ -64,6 +65,7 @@ impl PublicState {
             refusals: Code::ALL.iter().map(|code| metrics.refusal(code.as_str())).collect(),
             in_flight: metrics.in_flight.clone(),
             connections: metrics.connections.clone(),
+            connections_stalled: metrics.connections_stalled.clone(),
             lifecycle,
         }
     }
@@ -192,18 +194,20 @@ async fn recognise<'a>(
     let now = now();
     let context = CheckContext { now, request_id: id.as_str() };
     let address = address::of(request, state.doors.trusted_hops);
-    state.doors.limiter.admit_address(address)?;
+    let attempt = state.doors.limiter.admit_address(address)?;
     let session = match credential {
         Ok(credential) => watched.check(&credential, &context).await,
         Err(denial) => Err(denial.into()),
     };
-    let session = session.inspect_err(|error| {
-        if matches!(error, CheckError::Denied(_)) {
-            state.doors.limiter.count_failure(address);
-        }
-    })?;
-    decision.user = Some(session.subject.clone());
-    let admitted = app.admit(&session, rule, asked.asserted_user.as_deref(), now)?;
+    let recognised = session.map_err(Problem::from).and_then(|session| {
+        decision.user = Some(session.subject.clone());
+        let admitted = app.admit(&session, rule, asked.asserted_user.as_deref(), now)?;
+        Ok((session, admitted))
+    });
+    if recognised.as_ref().map_err(|problem| problem.code).err() != Some(Code::InvalidSession) {
+        attempt.forgive();
+    }
+    let (session, admitted) = recognised?;
     decision.user = Some(admitted.user.as_str().to_owned());
     state.doors.limiter.count_user(app.id, &admitted.user).await?;
     Ok(Caller { app, metrics, session, admitted, now })

@@ -70,14 +70,25 @@ impl RedisServer {
         fault_of: impl Fn(&E) -> Option<&Fault>,
         work: impl AsyncFn(ConnectionManager) -> Result<T, E>,
     ) -> Result<T, E> {
-        let attempts = at_home(async {
-            match work(self.connection()?).await {
-                // The manager has begun to make another.
-                Err(error) if matches!(fault_of(&error), Some(Fault::Transport(_))) => work(self.connection()?).await,
-                result => result,
-            }
-        });
-        let result = match timeout(self.timeout, attempts).await {
+        let work_twice = async |connection| match work(connection).await {
+            // The manager has begun to make another.
+            Err(error) if matches!(fault_of(&error), Some(Fault::Transport(_))) => work(self.connection()?).await,
+            result => result,
+        };
+        self.run_once(&fault_of, work_twice).await
+    }
+
+    /// As [`Self::run`], for `work` that must not be done twice.
+    ///
+    /// # Errors
+    /// Those of `work`, and a fault when it takes too long or there is no connection.
+    pub async fn run_once<T, E: From<Fault>>(
+        &self,
+        fault_of: impl Fn(&E) -> Option<&Fault>,
+        work: impl AsyncFnOnce(ConnectionManager) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let attempt = at_home(async { work(self.connection()?).await });
+        let result = match timeout(self.timeout, attempt).await {
             Ok(Ok(result)) => result,
             Ok(Err(fault)) => Err(fault.into()),
             Err(_) => Err(Fault::Timeout(self.timeout).into()),

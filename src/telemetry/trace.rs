@@ -4,9 +4,7 @@
 //! Spans are `tracing` spans of the target [`TARGET`]. While no collector is named, nothing is interested in that target,
 //! and a span costs a look at one atomic. Only the cargo feature `otlp` brings what sends them.
 
-use std::fmt;
-use std::str::FromStr;
-
+use reqwest::Url;
 use tracing::Span;
 
 /// The target of all spans, which no log shows.
@@ -16,39 +14,12 @@ pub const TARGET: &str = "usersig::trace";
 pub const TRACEPARENT: &str = "traceparent";
 
 /// Where traces go, and how many.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct TraceSettings {
-    /// The collector.
-    pub endpoint: Collector,
+    /// The collector's base URL; spans go to `/v1/traces` below it.
+    pub endpoint: Url,
     /// Which part of the traces that begin here is recorded, 0 to 1; others are as their caller decided.
     pub ratio: f64,
-}
-
-/// A collector's base URL; spans go to `/v1/traces` below it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Collector(String);
-
-/// A text that is no collector's URL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected the URL of an OTLP/HTTP collector, such as \"http://otel-collector:4318\"")]
-pub struct CollectorError;
-
-impl FromStr for Collector {
-    type Err = CollectorError;
-
-    fn from_str(text: &str) -> Result<Self, CollectorError> {
-        let url = reqwest::Url::parse(text).map_err(|_| CollectorError)?;
-        // A password in it would be logged.
-        let is_plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
-        let is_one = matches!(url.scheme(), "http" | "https") && url.has_host() && is_plain;
-        is_one.then(|| Self(text.trim_end_matches('/').to_owned())).ok_or(CollectorError)
-    }
-}
-
-impl fmt::Display for Collector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 /// Whether this build can send traces.
@@ -109,7 +80,7 @@ mod otlp {
                 .with_http()
                 .with_http_client(client)
                 .with_protocol(Protocol::HttpBinary)
-                .with_endpoint(format!("{}/v1/traces", settings.endpoint))
+                .with_endpoint(format!("{}/v1/traces", settings.endpoint.as_str().trim_end_matches('/')))
                 .build()
                 .map_err(io::Error::other)?;
             let provider = SdkTracerProvider::builder()

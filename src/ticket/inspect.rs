@@ -66,7 +66,7 @@ pub enum KeyVerdict {
 }
 
 /// The decoded fields of a ticket.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Fields {
     /// `TLS.sdkappid`.
@@ -85,7 +85,7 @@ pub struct Fields {
 }
 
 /// The decoded userbuf of a `PrivateMapKey`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PrivateMapFields {
     /// The app that may be entered.
@@ -116,18 +116,24 @@ pub fn inspect(ticket: &str, expected: &Expected<'_>) -> Inspection {
         Some(key) if ticket.is_signed_by(key) => KeyVerdict::Valid,
         Some(_) => KeyVerdict::Wrong,
     };
-    let verdict = if expected.app.is_some_and(|app| app.get() != ticket.app) {
+    let fields = ticket.fields;
+    // A userbuf names app and user once more; what was put together of two tickets is of neither user.
+    let map_is_anothers = fields
+        .private_map
+        .as_ref()
+        .is_some_and(|map| (map.sdk_app_id, &map.user_id) != (fields.sdk_app_id, &fields.user_id));
+    let verdict = if expected.app.is_some_and(|app| app.get() != fields.sdk_app_id) {
         Verdict::WrongApp
     } else if key == KeyVerdict::Wrong {
         Verdict::WrongKey
-    } else if expected.user.is_some_and(|user| user != ticket.identifier) {
+    } else if expected.user.is_some_and(|user| user != fields.user_id) || map_is_anothers {
         Verdict::WrongUser
-    } else if expected.at > ticket.expires_at() {
+    } else if expected.at > fields.expires_at {
         Verdict::Expired
     } else {
         Verdict::Valid
     };
-    Inspection { verdict, key, code: verdict.tencent_code(), detail: None, fields: Some(ticket.into()) }
+    Inspection { verdict, key, code: verdict.tencent_code(), detail: None, fields: Some(fields) }
 }
 
 impl Verdict {
@@ -151,27 +157,6 @@ impl From<MalformedTicket> for Inspection {
             code: Some(malformed.tencent_code()),
             detail: Some(format!("the ticket {malformed}")),
             fields: None,
-        }
-    }
-}
-
-impl From<UnverifiedTicket> for Fields {
-    fn from(ticket: UnverifiedTicket) -> Self {
-        let expires_at = ticket.expires_at();
-        Self {
-            sdk_app_id: ticket.app,
-            user_id: ticket.identifier,
-            issued_at: ticket.time,
-            expire: ticket.expire,
-            expires_at,
-            private_map: ticket.private_map.map(|map| PrivateMapFields {
-                sdk_app_id: map.app,
-                room_id: map.room_str.is_none().then_some(map.room_id),
-                expires_at: map.expires_at,
-                privileges: map.privilege_names().collect(),
-                user_id: map.user_id,
-                room_str: map.room_str,
-            }),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::num::{NonZeroU8, NonZeroU32};
 use std::str::FromStr;
 
+use super::PrivateMapFields;
 use super::fields::{FieldError, UserId};
 use super::scratch::Scratch;
 
@@ -168,37 +169,22 @@ fn push_text(buf: &mut Scratch<MAX_USERBUF>, text: &str) {
     buf.push(text.as_bytes());
 }
 
-/// A userbuf as somebody packed it, its fields not yet held against anything.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct UnverifiedPrivateMap {
-    pub user_id: String,
-    pub app: u32,
-    pub room_id: u32,
-    pub room_str: Option<String>,
-    pub expires_at: u32,
-    pub privileges: u32,
-}
-
-impl UnverifiedPrivateMap {
+impl PrivateMapFields {
     /// Unpacks a userbuf; `None` when it is cut short, has bytes left over, or names an unknown version.
     pub(super) fn unpack(mut buf: &[u8]) -> Option<Self> {
         let buf = &mut buf;
         let [version] = take(buf)?;
         let user_id = take_text(buf)?;
         let mut number = || take(buf).map(u32::from_be_bytes);
-        let (app, room_id, expires_at, privileges) = (number()?, number()?, number()?, number()?);
+        let (sdk_app_id, room_id, expires_at, privileges) = (number()?, number()?, number()?, number()?);
         let _account_type = number()?;
-        let room_str = match version {
-            0 => None,
-            1 => Some(take_text(buf)?),
+        let (room_id, room_str) = match version {
+            0 => (Some(room_id), None),
+            1 => (None, Some(take_text(buf)?)),
             _ => return None,
         };
-        buf.is_empty().then_some(Self { user_id, app, room_id, room_str, expires_at, privileges })
-    }
-
-    /// The names of the privileges it grants; a bit without a meaning has none.
-    pub(super) fn privilege_names(&self) -> impl Iterator<Item = &'static str> + use<> {
-        names(self.privileges)
+        let privileges = names(privileges).collect();
+        buf.is_empty().then_some(Self { sdk_app_id, user_id, room_id, room_str, expires_at, privileges })
     }
 }
 

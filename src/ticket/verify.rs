@@ -8,8 +8,7 @@ use base64::engine::{GeneralPurpose, general_purpose::PAD};
 use flate2::read::ZlibDecoder;
 use serde::Deserialize;
 
-use super::private_map::UnverifiedPrivateMap;
-use super::{BASE64, MAC_LEN, SecretKey, UnixTime, VERSION, signed_text};
+use super::{BASE64, Fields, MAC_LEN, PrivateMapFields, SecretKey, UnixTime, VERSION, signed_text};
 
 /// The longest ticket that is looked at, in characters. The longest that the types admit is under 500.
 const MAX_TICKET: usize = 4096;
@@ -20,11 +19,8 @@ const MAX_JSON: u64 = 8192;
 /// The fields of a ticket, decoded and not yet verified.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UnverifiedTicket {
-    pub(super) identifier: String,
-    pub(super) app: u32,
-    pub(super) time: u64,
-    pub(super) expire: u64,
-    pub(super) private_map: Option<UnverifiedPrivateMap>,
+    pub(super) fields: Fields,
+    /// The text that is signed, where the fields have what it packs.
     userbuf: Option<String>,
     mac: [u8; MAC_LEN],
 }
@@ -99,46 +95,40 @@ impl UnverifiedTicket {
             return Err(MalformedTicket::Fields);
         }
         let mac = BASE64.decode(&json.mac).ok().and_then(|mac| mac.try_into().ok());
-        let unpack = |buf: &String| BASE64.decode(buf).ok().and_then(|buf| UnverifiedPrivateMap::unpack(&buf));
+        let unpack = |buf: &String| BASE64.decode(buf).ok().and_then(|buf| PrivateMapFields::unpack(&buf));
         let private_map = match &json.userbuf {
             None => None,
             Some(buf) => Some(unpack(buf).ok_or(MalformedTicket::Userbuf)?),
         };
-        Ok(Self {
-            identifier: json.identifier,
-            app: json.app,
-            time: json.time,
+        let fields = Fields {
+            sdk_app_id: json.app,
+            user_id: json.identifier,
+            issued_at: json.time,
             expire: json.expire,
+            expires_at: UnixTime::from_secs(json.time).plus(json.expire),
             private_map,
-            userbuf: json.userbuf,
-            mac: mac.ok_or(MalformedTicket::Signature)?,
-        })
+        };
+        Ok(Self { fields, userbuf: json.userbuf, mac: mac.ok_or(MalformedTicket::Signature)? })
     }
 
     /// Whether `key` signed these very fields; compared in constant time.
     #[must_use]
     pub fn is_signed_by(&self, key: &SecretKey) -> bool {
-        let text = signed_text(&self.identifier, self.app, self.time, self.expire, self.userbuf.as_deref());
-        key.verifies(&text, &self.mac)
+        let Fields { user_id, sdk_app_id, issued_at, expire, .. } = &self.fields;
+        key.verifies(&signed_text(user_id, *sdk_app_id, *issued_at, *expire, self.userbuf.as_deref()), &self.mac)
     }
 
     /// The number of the app that the ticket names.
     #[must_use]
     pub const fn app(&self) -> u32 {
-        self.app
-    }
-
-    /// The last second in which the ticket is accepted.
-    #[must_use]
-    pub const fn expires_at(&self) -> UnixTime {
-        UnixTime::from_secs(self.time).plus(self.expire)
+        self.fields.sdk_app_id
     }
 }
 
 /// All but the signature, without which it is no ticket.
 impl std::fmt::Debug for UnverifiedTicket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "UnverifiedTicket({} of {}, {} + {} s)", self.identifier, self.app, self.time, self.expire)
+        write!(f, "UnverifiedTicket({:?})", self.fields)
     }
 }
 

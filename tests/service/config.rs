@@ -111,13 +111,15 @@ fn a_wrong_value_is_one_problem_under_its_key() {
         ("limit", "burst", &["0", "-1", "1.5", "\"10\"", "1000001"]),
         ("limit", "trusted_hops", &["-1", "17", "\"1\"", "true"]),
         ("limit", "store", &["\"mysql://a\"", "\"redis\"", "true", "\"redis://:SENTINEL@a:6379\""]),
+        ("limit", "password", &["87654321", "\"SENTINEL\""]),
+        ("trace", "endpoint", &["\"http://otel-collector:4318\""]),
     ] {
         for value in values {
             let setup = bare(format!("[{section}]\n{key} = {value}\n{rule}"));
             // lame_duck and drain are held against each other; which of the two is named is a matter of taste.
             let named = if (key, *value) == ("lame_duck", "\"30s\"") { "drain" } else { key };
             let message = the_problem(&setup, &format!("{section}.{named}"));
-            assert!(!message.contains("SENTINEL"), "{message}");
+            assert!(!message.contains("SENTINEL") && !message.contains("87654321"), "{message}");
         }
     }
 }
@@ -203,7 +205,12 @@ fn a_wrong_value_of_a_rule_is_one_problem_under_its_key() {
 #[test]
 fn a_wrong_or_missing_value_of_each_check_is_one_problem_under_its_key() {
     for (rule, key, values) in [
-        (RULES[1], "jwks", &["\"ftp://a\"", "\"idp.example.com\"", "1", "\"https://user:SENTINEL@a/\""][..]),
+        (
+            RULES[1],
+            "jwks",
+            &["\"ftp://a\"", "\"idp.example.com\"", "1", "\"https://user:SENTINEL@a/\"", "\"htps://user:SENTINEL@a/\""]
+                [..],
+        ),
         (RULES[1], "timeout", &["2", "\"0s\"", "\"31s\""]),
         (RULES[2], "url", &["\"backend:8000\"", "\"/me\"", "\"ftp://a\"", "1", "\"http://user:SENTINEL@a/\"", "\"\""]),
         (RULES[2], "method", &["\"PUT\"", "\"get\"", "1"]),
@@ -221,7 +228,7 @@ fn a_wrong_or_missing_value_of_each_check_is_one_problem_under_its_key() {
         (RULES[3], "min_ttl", &["300", "\"2d\""]),
         (RULES[3], "deny_if_exists", &["\"{user}\"", "\"disabled:{id}\"", "1"]),
         (RULES[3], "unwrap", &["\"jwt\"", "true"]),
-        (RULES[3], "password", &["\"SENTINEL\"", "\"env:NOT_SET_ANYWHERE\"", "7"]),
+        (RULES[3], "password", &["\"SENTINEL\"", "\"env:NOT_SET_ANYWHERE\"", "87654321"]),
         (RULES[3], "timeout", &["\"11s\"", "500"]),
         (RULES[4], "secrets", &["[]", "\"file:{dir}/session.key\"", "[\"SENTINEL\"]"]),
         (RULES[5], "url", &["\"idp\"", "1"]),
@@ -233,7 +240,7 @@ fn a_wrong_or_missing_value_of_each_check_is_one_problem_under_its_key() {
         for value in values {
             let setup = with_rule(&(without(rule, key) + &format!("{key} = {value}\n")));
             let message = the_problem(&setup, &format!("session[0].{key}"));
-            assert!(!message.contains("SENTINEL"), "{message}");
+            assert!(!message.contains("SENTINEL") && !message.contains("87654321"), "{message}");
         }
     }
     for (rule, keys) in [

@@ -20,6 +20,7 @@ fn every_family_of_the_contract_is_there_from_the_start() {
         ("usersig_http_requests_total", "counter"),
         ("usersig_http_request_duration_seconds", "histogram"),
         ("usersig_http_in_flight", "gauge"),
+        ("usersig_http_connections_stalled_total", "counter"),
         ("usersig_tickets_total", "counter"),
         ("usersig_refusals_total", "counter"),
         ("usersig_session_checks_total", "counter"),

@@ -268,7 +268,8 @@ fn case_33_limits_under_concurrency_and_with_spoofed_addresses() {
         };
         spoofed(service.public.post("/v1/usersig"))
     });
-    assert!(answers(401) >= 10 && answers(401) + answers(429) == 40, "{} of 401", answers(401));
+    // One more for each worker may be under way.
+    assert!((10..=25).contains(&answers(401)) && answers(401) + answers(429) == 40, "{} of 401", answers(401));
     ask(&service, |call| call.bearer("not.a.token").header("x-forwarded-for", "198.51.100.1"))
         .refused(429, "rate_limited");
 

@@ -1,9 +1,11 @@
 //! Which fault of a ticket is told, and with which code.
 
-use usersig::ticket::{Expected, KeyVerdict, Signer, Verdict, inspect};
+use serde_json::Value;
+use usersig::ticket::{Expected, KeyVerdict, Privileges, Room, Signer, Verdict, inspect};
 
+use crate::support::ticket::{decode, encode, sign};
 use crate::support::{APP, OTHER_APP, OTHER_SECRET, SECRET};
-use crate::{TIME, app, at, key, lifetime, user};
+use crate::{TIME, app, at, key, lifetime, user, verdict};
 
 #[test]
 fn the_first_fault_in_the_order_app_key_user_expired_is_told() {
@@ -35,6 +37,23 @@ fn the_first_fault_in_the_order_app_key_user_expired_is_told() {
         if verdict != Verdict::WrongKey {
             assert_eq!(unchecked.verdict, verdict);
         }
+    }
+}
+
+#[test]
+fn a_private_map_key_of_another_user_or_app_is_not_valid() {
+    let room = Room::Number(7.try_into().expect("a room"));
+    let map_key = |of: u32, name: &str| {
+        let signer = Signer::new(app(of), &key(SECRET));
+        decode(&signer.private_map_key(&user(name), &room, Privileges::ALL, at(TIME), lifetime(60)))
+    };
+    for (of, name, valid) in [(APP, "alice", true), (APP, "bob", false), (OTHER_APP, "alice", false)] {
+        let mut fields = map_key(APP, "alice");
+        fields.insert("TLS.userbuf".to_owned(), map_key(of, name)["TLS.userbuf"].clone());
+        sign(&mut fields, SECRET);
+        let ticket = encode(&Value::Object(fields).to_string(), 6);
+        let expected = if valid { Verdict::Valid } else { Verdict::WrongUser };
+        assert_eq!(verdict(&ticket, &key(SECRET), TIME), expected, "{of} {name}");
     }
 }
 
