@@ -96,21 +96,30 @@ pub fn routes(config: &mut ServiceConfig) {
 }
 
 async fn user_sig(state: Data<PublicState>, request: HttpRequest, payload: Payload) -> HttpResponse {
-    const METHODS: &str = "GET, POST";
-    answer(&state, &request, Route::UserSig, async |id, decision| match *request.method() {
-        Method::GET | Method::POST => issue_user_sig(&state, &request, payload, id, decision).await,
-        Method::OPTIONS => preflight(&state, &request, METHODS),
-        _ => Err(Problem::method_not_allowed(METHODS)),
+    answer(&state, &request, Route::UserSig, async |id, decision| {
+        if !matches!(*request.method(), Method::GET | Method::POST) {
+            return preflight(&state, &request, "GET, POST");
+        }
+        let asked = UserSigRequest::read(&request, payload).await?;
+        let caller = recognise(&state, &request, &asked, id, decision).await?;
+        let issued = caller.app.user_sig(&caller.admitted, asked.expire, caller.now);
+        caller.metrics.user_sigs.inc();
+        Ok(caller.answer(issued, |text| Ticket::UserSig(text), decision))
     })
     .await
 }
 
 async fn private_map_key(state: Data<PublicState>, request: HttpRequest, payload: Payload) -> HttpResponse {
-    const METHODS: &str = "POST";
-    answer(&state, &request, Route::PrivateMapKey, async |id, decision| match *request.method() {
-        Method::POST => issue_private_map_key(&state, &request, payload, id, decision).await,
-        Method::OPTIONS => preflight(&state, &request, METHODS),
-        _ => Err(Problem::method_not_allowed(METHODS)),
+    answer(&state, &request, Route::PrivateMapKey, async |id, decision| {
+        if *request.method() != Method::POST {
+            return preflight(&state, &request, "POST");
+        }
+        let PrivateMapKeyRequest { common, room, privileges } = PrivateMapKeyRequest::read(&request, payload).await?;
+        let caller = recognise(&state, &request, &common, id, decision).await?;
+        let Caller { app, admitted, session, now, .. } = &caller;
+        let issued = app.private_map_key(admitted, session, &room, privileges, common.expire, *now)?;
+        caller.metrics.private_map_keys.inc();
+        Ok(caller.answer(issued, |text| Ticket::PrivateMapKey(text), decision))
     })
     .await
 }
@@ -120,45 +129,6 @@ async fn nothing_here(state: Data<PublicState>, request: HttpRequest) -> HttpRes
         Err(Problem::new(Code::NotFound, "tickets are at /v1/usersig and /v1/private-map-key"))
     })
     .await
-}
-
-async fn issue_user_sig<'a>(
-    state: &'a PublicState,
-    request: &HttpRequest,
-    payload: Payload,
-    id: &RequestId,
-    decision: &mut Decision<'a>,
-) -> Result<Answer, Problem> {
-    let asked = UserSigRequest::read(request, payload).await?;
-    let caller = recognise(state, request, &asked, id, decision).await?;
-    let issued = caller.app.user_sig(&caller.admitted, asked.expire, caller.now);
-    let answer = Answer::json(&TicketBody::new(&caller, &issued, Ticket::UserSig(&issued.ticket)));
-    caller.metrics.user_sigs.inc();
-    decision.issued = Some(issued);
-    Ok(answer)
-}
-
-async fn issue_private_map_key<'a>(
-    state: &'a PublicState,
-    request: &HttpRequest,
-    payload: Payload,
-    id: &RequestId,
-    decision: &mut Decision<'a>,
-) -> Result<Answer, Problem> {
-    let asked = PrivateMapKeyRequest::read(request, payload).await?;
-    let caller = recognise(state, request, &asked.common, id, decision).await?;
-    let issued = caller.app.private_map_key(
-        &caller.admitted,
-        &caller.session,
-        &asked.room,
-        asked.privileges,
-        asked.common.expire,
-        caller.now,
-    )?;
-    let answer = Answer::json(&TicketBody::new(&caller, &issued, Ticket::PrivateMapKey(&issued.ticket)));
-    caller.metrics.private_map_keys.inc();
-    decision.issued = Some(issued);
-    Ok(answer)
 }
 
 /// A caller whose session was recognised and to whom the app may issue.
@@ -213,10 +183,12 @@ async fn recognise<'a>(
     Ok(Caller { app, metrics, session, admitted, now })
 }
 
-/// Answers a browser that asks whether a page of another origin may call.
+/// Answers a browser that asks whether a page of another origin may call, and refuses every other method.
 fn preflight(state: &PublicState, request: &HttpRequest, methods: &'static str) -> Result<Answer, Problem> {
     let headers = request.headers();
-    if !headers.contains_key(header::ORIGIN) || !headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
+    let is_question =
+        [header::ORIGIN, header::ACCESS_CONTROL_REQUEST_METHOD].iter().all(|name| headers.contains_key(name));
+    if *request.method() != Method::OPTIONS || !is_question {
         return Err(Problem::method_not_allowed(methods));
     }
     if !state.doors.origins.admits_preflight(headers) {
@@ -247,17 +219,20 @@ struct TicketBody<'a> {
     renew_at: UnixTime,
 }
 
-impl<'a> TicketBody<'a> {
-    fn new(caller: &'a Caller<'_>, issued: &Issued, ticket: Ticket<'a>) -> Self {
-        let expire = u64::from(issued.lifetime.as_secs());
-        Self {
-            sdk_app_id: caller.app.id.get(),
-            user_id: caller.admitted.user.as_str(),
-            ticket,
-            expire: issued.lifetime.as_secs(),
+impl Caller<'_> {
+    /// The answer with what was issued, which the log is told of.
+    fn answer(&self, issued: Issued, ticket: fn(&str) -> Ticket<'_>, decision: &mut Decision<'_>) -> Answer {
+        let expire = issued.lifetime.as_secs();
+        let answer = Answer::json(&TicketBody {
+            sdk_app_id: self.app.id.get(),
+            user_id: self.admitted.user.as_str(),
+            ticket: ticket(&issued.ticket),
+            expire,
             issued_at: issued.issued_at,
-            expires_at: issued.issued_at.plus(expire),
-            renew_at: issued.issued_at.plus(expire * 9 / 10),
-        }
+            expires_at: issued.issued_at.plus(expire.into()),
+            renew_at: issued.issued_at.plus(u64::from(expire) * 9 / 10),
+        });
+        decision.issued = Some(issued);
+        answer
     }
 }
