@@ -100,9 +100,11 @@ const rejectsWith = (promise, fields) =>
     return true;
   });
 
-test('the copy in the mini-program is this file: `npm run copy` after every change', () => {
+test('the copies in the mini-program are these files: `npm run copy` after every change', () => {
   const read = (path) => readFileSync(new URL(path, import.meta.url), 'utf8');
-  assert.equal(read('../../miniprogram/utils/usersig.js'), read('../plain/commonjs/usersig.js'));
+  for (const name of ['usersig.js', 'texts.js']) {
+    assert.equal(read(`../../miniprogram/utils/${name}`), read(`../plain/commonjs/${name}`), name);
+  }
 });
 
 test('asks with cookies by default, and without a body so that no preflight is needed', async () => {
