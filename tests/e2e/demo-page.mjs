@@ -1,4 +1,4 @@
-// Drives the page of `usersig demo` in a real browser: `node check.mjs BASE_URL [DIRECTORY_FOR_PICTURES]`.
+// Drives the page of `usersig demo` in a real browser: `node demo-page.mjs BASE_URL [DIRECTORY_FOR_PICTURES]`.
 // Needs playwright-core, chromium (CHROMIUM names another one than /usr/bin/chromium) and curl, for the lines to copy.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { chromium } from "playwright-core";
 
 const [base, pictures] = process.argv.slice(2);
-if (!base) throw new Error("usage: node check.mjs BASE_URL [DIRECTORY_FOR_PICTURES]");
+if (!base) throw new Error("usage: node demo-page.mjs BASE_URL [DIRECTORY_FOR_PICTURES]");
 const { origin } = new URL(base);
 const FLAGS = [
   "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",

@@ -1,5 +1,6 @@
 // What every case stands on: the real binary, Redis, an Express back end, the gateway's stand-in and Chromium, all on loopback.
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -92,7 +93,8 @@ export async function startService(t, { redis, pages = [], secret = SECRET, port
   const own = port || (await freePort());
   const ops = await freePort();
   const file = join(dir, 'usersig.toml');
-  writeFileSync(join(dir, 'secret'), secret, { mode: 0o600 });
+  const saveSecret = (value) => writeFileSync(join(dir, 'secret'), value, { mode: 0o600 });
+  saveSecret(secret);
   writeFileSync(file, `
 [server]
 listen = "127.0.0.1:${own}"
@@ -128,6 +130,11 @@ user = "/user/id"
     await Promise.race([process_.failed, until('the service', () => process_.alive() && answers(`${service.ops}/readyz`))]);
   };
   service.metric = async (name) => metric(await (await fetch(`${service.ops}/metrics`)).text(), name);
+  service.changeSecret = async (value) => {
+    saveSecret(value);
+    const fingerprint = createHash('sha256').update(value).digest('hex').slice(0, 8);
+    await until('the new key', () => service.metric(`usersig_key_info{fingerprint="${fingerprint}"}`));
+  };
   await service.start();
   return service;
 }
