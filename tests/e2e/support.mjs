@@ -50,7 +50,7 @@ export function folder(t) {
   return made;
 }
 
-/** A child that is ended by its own id; what it wrote is told when the test fails. */
+/** A child that is ended by its own id, or `detached` with all that it has started; what it wrote is told when the test fails. */
 export function run(t, command, args, options = {}) {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
   let output = '';
@@ -60,11 +60,12 @@ export function run(t, command, args, options = {}) {
     throw new Error(`${command}: ${error.message}`);
   });
   failed.catch(() => undefined);
+  const kill = (signal) => process.kill(options.detached ? -child.pid : child.pid, signal);
   const stop = async () => {
     if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
     const exited = once(child, 'exit');
-    child.kill('SIGTERM');
-    const timer = setTimeout(() => child.kill('SIGKILL'), DEADLINE);
+    kill('SIGTERM');
+    const timer = setTimeout(() => kill('SIGKILL'), DEADLINE);
     await exited;
     clearTimeout(timer);
   };
