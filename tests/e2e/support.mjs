@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,6 +23,16 @@ const CHROMIUM = '/usr/bin/chromium';
 const DEADLINE = 30_000;
 
 export const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
+
+/** The blocks of both READMEs that are written in `language` and hold `part`. */
+export function readmeBlocks(language, part = '') {
+  return ['README.md', 'README.zh-CN.md'].flatMap((name) => {
+    const blocks = readFileSync(path(`../../${name}`), 'utf8').split(`\n\`\`\`${language}\n`).slice(1).map((rest) => rest.split('\n```')[0]);
+    const found = blocks.filter((block) => block.includes(part));
+    if (!found.length) throw new Error(`${name} has no ${language} block with ${part}`);
+    return found;
+  });
+}
 
 /** Waits until `condition` gives something true, and returns that. */
 export async function until(what, condition, deadline = DEADLINE) {
