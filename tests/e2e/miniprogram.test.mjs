@@ -94,7 +94,11 @@ function pageWith(sdk) {
   return { page, im };
 }
 
-async function startWorld(t, options) {
+/** What a person has with this SDK: a gateway, a service, and the mini-program. `requests` are those for a UserSig. */
+async function startWorld(t, sdk, options) {
+  const world = {};
+  // The first step afterwards, while there is a gateway: an SDK that is left logged in would be the next case's too.
+  t.after(() => world.im && world.im.signOut());
   // The SDK leaves refusals of its own requests unhandled: WeChat logs them, a test runner takes them for a failure.
   process.removeAllListeners('unhandledRejection');
   process.on('unhandledRejection', (error) => {
@@ -106,7 +110,7 @@ async function startWorld(t, options) {
   Object.assign(config, { service: demo.url, signIn: `${demo.url}/demo/session`, gateway: gateway.url });
   const first = wx.requests.length;
   const requests = () => wx.requests.slice(first).filter(({ url }) => url === `${demo.url}/v1/usersig`);
-  return { gateway, demo, requests };
+  return Object.assign(world, { gateway, requests, ...pageWith(sdk) });
 }
 
 for (const sdk of ['@tencentcloud/chat', 'tim-wx-sdk']) {
@@ -116,8 +120,7 @@ for (const sdk of ['@tencentcloud/chat', 'tim-wx-sdk']) {
 }
 
 async function signsInAndChats(t, sdk) {
-  const { gateway, requests } = await startWorld(t);
-  const im = imWith(sdk);
+  const { gateway, requests, im } = await startWorld(t, sdk);
 
   await im.signIn('alice');
   const ended = [];
@@ -153,8 +156,7 @@ async function signsInAndChats(t, sdk) {
 }
 
 async function renewsQuietly(t, sdk) {
-  const { gateway, requests } = await startWorld(t);
-  const { page, im } = pageWith(sdk);
+  const { gateway, requests, page, im } = await startWorld(t, sdk);
   await page.onSignIn();
   assert.deepEqual([page.data.state, page.data.problem, page.data.me], ['online', '', 'alice']);
 
@@ -181,8 +183,7 @@ async function renewsQuietly(t, sdk) {
 }
 
 async function isToldOfTheWrongSecret(t, sdk) {
-  const { gateway, requests } = await startWorld(t, { secret: OTHER_SECRET });
-  const { page } = pageWith(sdk);
+  const { gateway, requests, page } = await startWorld(t, sdk, { secret: OTHER_SECRET });
   await page.onSignIn();
   assert.equal(page.data.state, 'ended');
   assert.match(page.data.problem, /密钥不属于这个应用.*70009/);
