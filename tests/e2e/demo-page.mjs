@@ -239,7 +239,8 @@ for (const [name, width, colorScheme, locale] of [["phone", 375, "light", "zh-CN
     expected.push(401);
     await page.click("#cases [value=forged]");
     await text(page, "#refused", "401");
-    if (width !== 320) (await heights()).forEach((height, index) => assert.ok(height - before[index] < 24, `section ${index + 1} grows from ${before[index]} to ${height} pixels`));
+    // At 320 pixels what was one line before the sign-in takes two.
+    if (width !== 320) (await heights()).forEach((height, index) => assert.ok(height - before[index] <= 1, `section ${index + 1} grows from ${before[index]} to ${height} pixels`));
     for (const summary of await page.locator("summary").all()) if (!(await summary.evaluate((node) => node.parentNode.open))) await summary.click();
     await fitsItsWidth(page);
     for (const summary of (await page.locator("summary").all()).filter((_, index) => index !== 1)) await summary.click();

@@ -134,8 +134,7 @@ async function renewed(): Promise<void> {
 }
 
 function ended({ kicked, error }: Ended): void {
-  if (error) over(error, (language) => explain(error, language));
-  else show('ended', (language) => explainKick(kicked, language));
+  over(error, (language) => (error ? explain(error, language) : explainKick(kicked, language)));
 }
 
 /** The sign-in page where signing in helps, a button to try again everywhere else. */
@@ -143,6 +142,7 @@ function over(error: unknown, told: (language: Language) => string): void {
   const signIn = error instanceof TicketError && (error.reason === 'signed_out' || error.code === 'user_mismatch');
   if (signIn) void leave();
   show(signIn ? 'signed-out' : 'ended', told);
+  (signIn ? userInput : againButton).focus();
 }
 
 async function signOut(): Promise<void> {
@@ -150,6 +150,7 @@ async function signOut(): Promise<void> {
     await leave();
     await session.end();
     show('signed-out');
+    userInput.focus();
   } catch (error) {
     fail(error);
   }
