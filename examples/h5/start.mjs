@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { startGateway } from './stand-in/gateway.mjs';
 
 const STAND_IN_APP = 1400000000;
@@ -13,7 +14,9 @@ const built = ['release', 'debug'].map((kind) => join(here, '../../target', kind
 const binary = process.env.USERSIG_BIN || built || 'usersig';
 
 let args = process.argv.slice(2);
-if (!args.includes('--sdk-app-id')) {
+// Whatever else there is, the service's own command line judges.
+const { values } = parseArgs({ strict: false, options: { 'sdk-app-id': { type: 'string' }, 'listen': { type: 'string' } } });
+if (!values['sdk-app-id']) {
   // Without an app at Tencent: one of our own, and a gateway that knows its secret.
   const secret = randomBytes(32).toString('hex');
   const folder = mkdtempSync(join(tmpdir(), 'usersig-h5-'));
@@ -24,8 +27,7 @@ if (!args.includes('--sdk-app-id')) {
   args = ['--sdk-app-id', String(STAND_IN_APP), '--secret-file', join(folder, 'secret'), ...args];
   console.log(`A stand-in for Tencent's gateway is at ${gateway.url}; no message leaves this machine.`);
 }
-const at = args.indexOf('--listen');
-process.env.USERSIG_DEMO = `http://${at < 0 ? '127.0.0.1:8080' : args[at + 1]}`;
+process.env.USERSIG_DEMO = `http://${values.listen || '127.0.0.1:8080'}`;
 
 const demo = spawn(binary, ['demo', ...args], { stdio: 'inherit' });
 demo.on('error', ({ message }) => {

@@ -1,4 +1,4 @@
-// Drives the page of `usersig demo` in a real browser: `node check.mjs BASE_URL [DIRECTORY_FOR_PICTURES]`.
+// Drives the page of `usersig demo` in a real browser: `node demo-page.mjs BASE_URL [DIRECTORY_FOR_PICTURES]`.
 // Needs playwright-core, chromium (CHROMIUM names another one than /usr/bin/chromium) and curl, for the lines to copy.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { chromium } from "playwright-core";
 
 const [base, pictures] = process.argv.slice(2);
-if (!base) throw new Error("usage: node check.mjs BASE_URL [DIRECTORY_FOR_PICTURES]");
+if (!base) throw new Error("usage: node demo-page.mjs BASE_URL [DIRECTORY_FOR_PICTURES]");
 const { origin } = new URL(base);
 const FLAGS = [
   "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
@@ -239,7 +239,8 @@ for (const [name, width, colorScheme, locale] of [["phone", 375, "light", "zh-CN
     expected.push(401);
     await page.click("#cases [value=forged]");
     await text(page, "#refused", "401");
-    if (width !== 320) (await heights()).forEach((height, index) => assert.ok(height - before[index] < 24, `section ${index + 1} grows from ${before[index]} to ${height} pixels`));
+    // At 320 pixels what was one line before the sign-in takes two.
+    if (width !== 320) (await heights()).forEach((height, index) => assert.ok(height - before[index] <= 1, `section ${index + 1} grows from ${before[index]} to ${height} pixels`));
     for (const summary of await page.locator("summary").all()) if (!(await summary.evaluate((node) => node.parentNode.open))) await summary.click();
     await fitsItsWidth(page);
     for (const summary of (await page.locator("summary").all()).filter((_, index) => index !== 1)) await summary.click();

@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { test } from 'node:test';
 import { WebSocket } from 'ws';
 import { startGateway } from '../../examples/h5/stand-in/gateway.mjs';
-import { APP, SECRET, startDemo, until } from './support.mjs';
+import { APP, OTHER_SECRET, SECRET, startDemo, until } from './support.mjs';
 
 const require = createRequire(new URL('../../examples/miniprogram/', import.meta.url));
 
@@ -71,7 +71,7 @@ globalThis.__wxConfig = {};
 const config = require('./config.js');
 const fromHere = createRequire(import.meta.url);
 const transport = require('./utils/transport.js');
-const { explain, explainEnd } = require('./utils/texts.js');
+const { explain } = require('./utils/texts.js');
 const { createTickets } = require('./utils/usersig.js');
 
 /** The mini-program's module as it is with `sdk` in place of the SDK that it names, and with nothing left of earlier cases. */
@@ -82,16 +82,45 @@ function imWith(sdk) {
   return require('./utils/im.js');
 }
 
+/** The page as WeChat would run it, on the module of `imWith`. */
+function pageWith(sdk) {
+  const im = imWith(sdk);
+  let page;
+  globalThis.Page = (definition) => {
+    page = { ...definition, data: { ...definition.data }, setData: (changes) => Object.assign(page.data, changes) };
+  };
+  delete require.cache[require.resolve('./pages/index/index.js')];
+  require('./pages/index/index.js');
+  return { page, im };
+}
+
+/** What a person has with this SDK: a gateway, a service, and the mini-program. `requests` are those for a UserSig. */
+async function startWorld(t, sdk, options) {
+  const world = {};
+  // The first step afterwards, while there is a gateway: an SDK that is left logged in would be the next case's too.
+  t.after(() => world.im && world.im.signOut());
+  // The SDK leaves refusals of its own requests unhandled: WeChat logs them, a test runner takes them for a failure.
+  process.removeAllListeners('unhandledRejection');
+  process.on('unhandledRejection', (error) => {
+    if (error.code !== 70001) throw error;
+  });
+  const gateway = await startGateway({ sdkAppId: APP, secret: SECRET });
+  t.after(() => gateway.close());
+  const demo = await startDemo(t, options);
+  Object.assign(config, { service: demo.url, signIn: `${demo.url}/demo/session`, gateway: gateway.url });
+  const first = wx.requests.length;
+  const requests = () => wx.requests.slice(first).filter(({ url }) => url === `${demo.url}/v1/usersig`);
+  return Object.assign(world, { gateway, requests, ...pageWith(sdk) });
+}
+
 for (const sdk of ['@tencentcloud/chat', 'tim-wx-sdk']) {
   test(`${sdk}: signs in, gets a UserSig with the token in a header, and chats`, (t) => signsInAndChats(t, sdk));
+  test(`${sdk}: the page sends again what an expired ticket held up, and becomes nobody else`, (t) => renewsQuietly(t, sdk));
+  test(`${sdk}: the wrong secret: one login, a word that helps, and a new ticket at each further try`, (t) => isToldOfTheWrongSecret(t, sdk));
 }
 
 async function signsInAndChats(t, sdk) {
-  const gateway = await startGateway({ sdkAppId: APP, secret: SECRET });
-  t.after(() => gateway.close());
-  const demo = await startDemo(t);
-  Object.assign(config, { service: demo.url, signIn: `${demo.url}/demo/session`, gateway: gateway.url });
-  const im = imWith(sdk);
+  const { gateway, requests, im } = await startWorld(t, sdk);
 
   await im.signIn('alice');
   const ended = [];
@@ -102,7 +131,7 @@ async function signsInAndChats(t, sdk) {
     onEnded: (end) => ended.push(end),
   });
   assert.equal(login.ticket.userId, 'alice');
-  const asked = wx.requests.filter(({ url }) => url === `${demo.url}/v1/usersig`);
+  const asked = requests();
   assert.equal(asked.length, 1);
   assert.equal(asked[0].method, 'POST');
   assert.match(asked[0].header.Authorization, /^Bearer ey/);
@@ -113,22 +142,57 @@ async function signsInAndChats(t, sdk) {
   await im.send('bob', '你好');
   assert.deepEqual(gateway.messages, [{ from: 'alice', to: 'bob', text: '你好' }]);
 
-  // The SDK leaves refusals of its own requests unhandled: WeChat logs them, a test runner takes them for a failure.
-  process.removeAllListeners('unhandledRejection');
-  process.on('unhandledRejection', (error) => {
-    if (error.code !== 70001) throw error;
-  });
-  gateway.expire('alice');
-  await im.send('bob', 'anything that meets it').catch(({ code }) => assert.equal(code, 70001));
+  gateway.expire('alice', 'sendmsg');
+  await assert.rejects(im.send('bob', 'anything that meets it'), { code: 70001 });
   await until('the second login', () => renewed.length === 1);
   assert.deepEqual(gateway.logins.map((one) => one.code), [0, 0]);
   assert.equal(gateway.logins[1].ticket, renewed[0]);
-  assert.equal(wx.requests.filter(({ url }) => url === `${demo.url}/v1/usersig`).length, 2);
+  assert.equal(requests().length, 2);
 
   await im.signOut();
   await until('alice to be offline', () => gateway.users.length === 0);
   assert.deepEqual(ended, []);
   await assert.rejects(im.enter({}), { reason: 'signed_out', code: 'missing_credential' });
+}
+
+async function renewsQuietly(t, sdk) {
+  const { gateway, requests, page, im } = await startWorld(t, sdk);
+  await page.onSignIn();
+  assert.deepEqual([page.data.state, page.data.problem, page.data.me], ['online', '', 'alice']);
+
+  gateway.expire('alice', 'sendmsg');
+  page.onText({ detail: { value: 'still here' } });
+  await page.onSend();
+  await until('the message on the page', () => page.data.messages.length === 1);
+  assert.deepEqual([page.data.state, page.data.problem, page.data.text], ['online', '', '']);
+  assert.deepEqual(gateway.messages, [{ from: 'alice', to: 'bob', text: 'still here' }]);
+  assert.deepEqual([requests().length, gateway.logins.length], [2, 2]);
+  await page.onSignOut();
+
+  // Another user's session meanwhile.
+  await page.onSignIn();
+  await im.signIn('carol');
+  gateway.expire('alice', 'sendmsg');
+  page.onText({ detail: { value: 'who am I?' } });
+  await page.onSend();
+  await until('the sign-in form', () => page.data.state === 'signed-out');
+  assert.match(page.data.problem, /另一个用户.*user_mismatch/);
+  assert.deepEqual(page.data.messages, []);
+  await until('alice to be offline', () => gateway.users.length === 0);
+  assert.deepEqual(gateway.logins.map((login) => login.userId), ['alice', 'alice', 'alice']);
+}
+
+async function isToldOfTheWrongSecret(t, sdk) {
+  const { gateway, requests, page } = await startWorld(t, sdk, { secret: OTHER_SECRET });
+  await page.onSignIn();
+  assert.equal(page.data.state, 'ended');
+  assert.match(page.data.problem, /密钥不属于这个应用.*70009/);
+  assert.deepEqual([requests().length, gateway.logins.length], [1, 1]);
+  await page.onAgain();
+  assert.equal(page.data.state, 'ended');
+  assert.deepEqual([requests().length, gateway.logins.map((login) => login.code)], [2, [70009, 70009]]);
+  await page.onSignOut();
+  assert.equal(page.data.state, 'signed-out');
 }
 
 test('tells a person what is wrong', async (t) => {
@@ -137,9 +201,7 @@ test('tells a person what is wrong', async (t) => {
   const refused = await tickets.get().catch((error) => error);
   assert.deepEqual([refused.reason, refused.status, refused.code], ['signed_out', 401, 'invalid_session']);
   assert.match(refused.requestId, /./);
-  assert.equal(explain(refused), '登录状态已失效，请重新登录');
-  assert.equal(explainEnd({ kicked: 'multipleAccount' }), '此账号已在其他设备登录');
-  assert.match(explain({ code: 70009 }), /密钥/);
+  assert.equal(explain(refused, 'zh'), '登录状态已失效，请重新登录。');
   const unreachable = await transport({ url: 'http://127.0.0.1:1/v1/usersig', headers: {}, timeout: 1000 }).catch((error) => error);
   assert.match(unreachable.message, /request:fail/);
 });

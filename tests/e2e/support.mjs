@@ -1,7 +1,8 @@
 // What every case stands on: the real binary, Redis, an Express back end, the gateway's stand-in and Chromium, all on loopback.
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,6 +23,16 @@ const CHROMIUM = '/usr/bin/chromium';
 const DEADLINE = 30_000;
 
 export const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
+
+/** The blocks of both READMEs that are written in `language` and hold `part`. */
+export function readmeBlocks(language, part = '') {
+  return ['README.md', 'README.zh-CN.md'].flatMap((name) => {
+    const blocks = readFileSync(path(`../../${name}`), 'utf8').split(`\n\`\`\`${language}\n`).slice(1).map((rest) => rest.split('\n```')[0]);
+    const found = blocks.filter((block) => block.includes(part));
+    if (!found.length) throw new Error(`${name} has no ${language} block with ${part}`);
+    return found;
+  });
+}
 
 /** Waits until `condition` gives something true, and returns that. */
 export async function until(what, condition, deadline = DEADLINE) {
@@ -49,7 +60,7 @@ export function folder(t) {
   return made;
 }
 
-/** A child that is ended by its own id; what it wrote is told when the test fails. */
+/** A child that is ended by its own id, or `detached` with all that it has started; what it wrote is told when the test fails. */
 export function run(t, command, args, options = {}) {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
   let output = '';
@@ -59,11 +70,12 @@ export function run(t, command, args, options = {}) {
     throw new Error(`${command}: ${error.message}`);
   });
   failed.catch(() => undefined);
+  const kill = (signal) => process.kill(options.detached ? -child.pid : child.pid, signal);
   const stop = async () => {
     if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
     const exited = once(child, 'exit');
-    child.kill('SIGTERM');
-    const timer = setTimeout(() => child.kill('SIGKILL'), DEADLINE);
+    kill('SIGTERM');
+    const timer = setTimeout(() => kill('SIGKILL'), DEADLINE);
     await exited;
     clearTimeout(timer);
   };
@@ -92,7 +104,8 @@ export async function startService(t, { redis, pages = [], secret = SECRET, port
   const own = port || (await freePort());
   const ops = await freePort();
   const file = join(dir, 'usersig.toml');
-  writeFileSync(join(dir, 'secret'), secret, { mode: 0o600 });
+  const saveSecret = (value) => writeFileSync(join(dir, 'secret'), value, { mode: 0o600 });
+  saveSecret(secret);
   writeFileSync(file, `
 [server]
 listen = "127.0.0.1:${own}"
@@ -128,6 +141,11 @@ user = "/user/id"
     await Promise.race([process_.failed, until('the service', () => process_.alive() && answers(`${service.ops}/readyz`))]);
   };
   service.metric = async (name) => metric(await (await fetch(`${service.ops}/metrics`)).text(), name);
+  service.changeSecret = async (value) => {
+    saveSecret(value);
+    const fingerprint = createHash('sha256').update(value).digest('hex').slice(0, 8);
+    await until('the new key', () => service.metric(`usersig_key_info{fingerprint="${fingerprint}"}`));
+  };
   await service.start();
   return service;
 }

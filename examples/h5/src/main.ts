@@ -39,7 +39,7 @@ let login: Login | undefined;
 let unsent: { to: string; content: string } | undefined;
 
 // The page's own errors are the person's to see too, not only the console's.
-window.addEventListener('error', (event) => fail(event.error));
+window.addEventListener('error', (event) => fail(event.error || event.message));
 window.addEventListener('unhandledrejection', ({ reason }) => {
   // The SDK leaves refusals of its own requests unhandled; an expired ticket is being renewed.
   if (!isExpired(reason)) fail(reason);
@@ -80,9 +80,12 @@ await enter({ firstVisit: true });
 
 async function enter({ firstVisit = false } = {}): Promise<void> {
   show('connecting');
+  // Still in its field, for the person to send or not.
+  unsent = undefined;
   try {
     // The app's id comes with the ticket: the page needs none of its own, and the two cannot disagree.
-    const { sdkAppId } = await tickets.get();
+    // A new one even at a second try: the remembered one may be why the first failed, as after a change of the app's secret.
+    const { sdkAppId } = await tickets.renew();
     chat ||= createChat(sdkAppId);
     const ready = whenReady(chat);
     login = await withLogin(chat, tickets, { onRenewed: renewed, onEnded: ended });
@@ -131,8 +134,7 @@ async function renewed(): Promise<void> {
 }
 
 function ended({ kicked, error }: Ended): void {
-  if (error) over(error, (language) => explain(error, language));
-  else show('ended', (language) => explainKick(kicked, language));
+  over(error, (language) => (error ? explain(error, language) : explainKick(kicked, language)));
 }
 
 /** The sign-in page where signing in helps, a button to try again everywhere else. */
@@ -140,6 +142,7 @@ function over(error: unknown, told: (language: Language) => string): void {
   const signIn = error instanceof TicketError && (error.reason === 'signed_out' || error.code === 'user_mismatch');
   if (signIn) void leave();
   show(signIn ? 'signed-out' : 'ended', told);
+  (signIn ? userInput : againButton).focus();
 }
 
 async function signOut(): Promise<void> {
@@ -147,6 +150,7 @@ async function signOut(): Promise<void> {
     await leave();
     await session.end();
     show('signed-out');
+    userInput.focus();
   } catch (error) {
     fail(error);
   }

@@ -29,7 +29,7 @@ export interface Room {
 /** How the service recognises the caller: the page's cookies, `Authorization: Bearer`, or a header of your own. */
 export type Credential = 'cookie' | { bearer: Token } | { header: string; token: Token };
 
-/** A function is asked before every request, so that a renewed token is used at once. */
+/** A function is asked before every request, so that a renewed token is used at once; one that fails is tried again. */
 export type Token = string | (() => string | Promise<string>);
 
 export interface TicketOptions {
@@ -66,7 +66,7 @@ export interface Reply {
  * Why there is no ticket:
  * - `signed_out` (401): the session is over; show the sign-in page.
  * - `refused` (403): this user, origin or room is not permitted; `code` tells which.
- * - `unavailable` (429, 502, 503, 504, no network): tried several times; try again after `retryAfter` seconds.
+ * - `unavailable` (429, 5xx, no network, no token): tried several times; try again after `retryAfter` seconds.
  * - `fault`: anything else, a mistake on our side or the service's; `code` and `requestId` help to find it.
  * - `cleared`: `clear()` was called while the answer was on its way.
  */
@@ -217,22 +217,22 @@ export function createTickets(options: TicketOptions = {}): Tickets {
   }
 
   async function once(path: string, fields: Record<string, unknown>): Promise<Reply | TicketError> {
-    const headers: Record<string, string> = {};
-    const credential = options.credential || 'cookie';
-    if (credential !== 'cookie') {
-      const token = 'bearer' in credential ? credential.bearer : credential.token;
-      const value = typeof token === 'function' ? await token() : token;
-      if ('bearer' in credential) headers['Authorization'] = `Bearer ${value}`;
-      else headers[credential.header] = value;
-    }
-    // Once a user is known, the service is told whom the ticket must be for: someone else may have signed in, in another tab.
-    const body = without({
-      sdkAppId: known ? known.ticket.sdkAppId : options.sdkAppId,
-      userId: known ? known.ticket.userId : undefined,
-      ...fields,
-    });
-    if (body) headers['Content-Type'] = 'application/json';
     try {
+      const headers: Record<string, string> = {};
+      const credential = options.credential || 'cookie';
+      if (credential !== 'cookie') {
+        const token = 'bearer' in credential ? credential.bearer : credential.token;
+        const value = typeof token === 'function' ? await token() : token;
+        if ('bearer' in credential) headers['Authorization'] = `Bearer ${value}`;
+        else headers[credential.header] = value;
+      }
+      // Once a user is known, the service is told whom the ticket must be for: someone else may have signed in, in another tab.
+      const body = without({
+        sdkAppId: known ? known.ticket.sdkAppId : options.sdkAppId,
+        userId: known ? known.ticket.userId : undefined,
+        ...fields,
+      });
+      if (body) headers['Content-Type'] = 'application/json';
       const reply = await transport({
         url: service + path,
         headers,
@@ -242,7 +242,7 @@ export function createTickets(options: TicketOptions = {}): Tickets {
       });
       return reply.status === 200 ? reply : refusal(reply);
     } catch (error) {
-      return new TicketError('unavailable', `the UserSig service cannot be reached: ${String(error)}`);
+      return new TicketError('unavailable', `the UserSig service cannot be asked: ${String(error)}`);
     }
   }
 
@@ -266,7 +266,7 @@ function refusal(reply: Reply): TicketError {
   const reason: Reason =
     status === 401 ? 'signed_out'
     : status === 403 ? 'refused'
-    : status === 429 || (status >= 502 && status <= 504) ? 'unavailable'
+    : status === 429 || status >= 500 ? 'unavailable'
     : 'fault';
   return new TicketError(reason, text(reply, 'detail') || `the UserSig service answered ${status}`, reply);
 }

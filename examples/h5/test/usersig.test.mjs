@@ -100,9 +100,11 @@ const rejectsWith = (promise, fields) =>
     return true;
   });
 
-test('the copy in the mini-program is this file: `npm run copy` after every change', () => {
+test('the copies in the mini-program are these files: `npm run copy` after every change', () => {
   const read = (path) => readFileSync(new URL(path, import.meta.url), 'utf8');
-  assert.equal(read('../../miniprogram/utils/usersig.js'), read('../plain/commonjs/usersig.js'));
+  for (const name of ['usersig.js', 'texts.js']) {
+    assert.equal(read(`../../miniprogram/utils/${name}`), read(`../plain/commonjs/${name}`), name);
+  }
 });
 
 test('asks with cookies by default, and without a body so that no preflight is needed', async () => {
@@ -278,7 +280,7 @@ test('a long Retry-After is the caller\'s to decide; asking again before its tim
 });
 
 test('without Retry-After the waits double, and the fifth try is the last', async () => {
-  for (const answer of [new TypeError('Failed to fetch'), reply(502), reply(504, undefined)]) {
+  for (const answer of [new TypeError('Failed to fetch'), problem(500, 'internal_error'), reply(502), reply(504, undefined)]) {
     const { requests, transport } = service(answer);
     const at = [];
     const start = Date.now();
@@ -291,12 +293,37 @@ test('without Retry-After the waits double, and the fifth try is the last', asyn
   }
 });
 
+test('500, or a token that cannot be had: the held ticket stays in use, and its renewal is taken up again', async () => {
+  for (const cause of ['500', 'token']) {
+    let away = false;
+    const { requests, transport } = service(() =>
+      away && cause === '500' ? problem(500, 'internal_error') : reply(200, ticket({ expire: 10_000 })));
+    const errors = [];
+    const token = () => (away && cause === 'token' ? Promise.reject(new Error('no token now')) : 't');
+    const tickets = createTickets({ transport, credential: { bearer: token }, onError: (error) => errors.push(error) });
+    const first = await tickets.get();
+    away = true;
+    const failed = rejectsWith(tickets.renew(), { reason: 'unavailable', status: cause === '500' ? 500 : 0 });
+    await pass(40 * SECOND);
+    await failed;
+    assert.equal((await tickets.get()).userSig, first.userSig);
+    // The planned renewal finds the service still away; the one after that does not.
+    await pass(9300 * SECOND, 10 * SECOND);
+    away = false;
+    const before = requests.length;
+    await pass(120 * SECOND);
+    assert.equal(requests.length, before + 1, cause);
+    assert.notEqual((await tickets.get()).userSig, first.userSig, cause);
+    assert.deepEqual(errors, []);
+    tickets.clear();
+  }
+});
+
 for (const [status, code, reason] of [
   [401, 'invalid_session', 'signed_out'],
   [403, 'user_not_permitted', 'refused'],
   [400, 'invalid_request', 'fault'],
   [422, 'unusable_user_id', 'fault'],
-  [500, 'internal_error', 'fault'],
 ]) {
   test(`${status}: a ${reason} error at once, no second try, and no renewal later`, async () => {
     const { requests, transport } = service(null, problem(status, code));

@@ -41,7 +41,8 @@ function signIn(userId) {
 
 /** Logs in to chat, and resolves once it is ready. `handlers` are usersig.js's, and onMessage. */
 async function enter({ onMessage, ...handlers }) {
-  const { sdkAppId } = await tickets.get();
+  // A new one even at a second try: the remembered one may be why the first failed, as after a change of the app's secret.
+  const { sdkAppId } = await tickets.renew();
   if (!chat) {
     chat = TencentCloudChat.create({ SDKAppID: sdkAppId, ...(config.gateway && { proxyServer: config.gateway }) });
     chat.setLogLevel(2);
@@ -83,4 +84,4 @@ async function signOut() {
   if (used) await used.destroy().catch(() => undefined);
 }
 
-module.exports = { signIn, enter, send, signOut };
+module.exports = { signIn, enter, whenReady, send, signOut };

@@ -140,21 +140,21 @@ function createTickets(options = {}) {
         }
     }
     async function once(path, fields) {
-        const headers = {};
-        const credential = options.credential || 'cookie';
-        if (credential !== 'cookie') {
-            const token = 'bearer' in credential ? credential.bearer : credential.token;
-            const value = typeof token === 'function' ? await token() : token;
-            if ('bearer' in credential)
-                headers['Authorization'] = `Bearer ${value}`;
-            else
-                headers[credential.header] = value;
-        }
-        // Once a user is known, the service is told whom the ticket must be for: someone else may have signed in, in another tab.
-        const body = without(Object.assign({ sdkAppId: known ? known.ticket.sdkAppId : options.sdkAppId, userId: known ? known.ticket.userId : undefined }, fields));
-        if (body)
-            headers['Content-Type'] = 'application/json';
         try {
+            const headers = {};
+            const credential = options.credential || 'cookie';
+            if (credential !== 'cookie') {
+                const token = 'bearer' in credential ? credential.bearer : credential.token;
+                const value = typeof token === 'function' ? await token() : token;
+                if ('bearer' in credential)
+                    headers['Authorization'] = `Bearer ${value}`;
+                else
+                    headers[credential.header] = value;
+            }
+            // Once a user is known, the service is told whom the ticket must be for: someone else may have signed in, in another tab.
+            const body = without(Object.assign({ sdkAppId: known ? known.ticket.sdkAppId : options.sdkAppId, userId: known ? known.ticket.userId : undefined }, fields));
+            if (body)
+                headers['Content-Type'] = 'application/json';
             const reply = await transport({
                 url: service + path,
                 headers,
@@ -165,7 +165,7 @@ function createTickets(options = {}) {
             return reply.status === 200 ? reply : refusal(reply);
         }
         catch (error) {
-            return new TicketError('unavailable', `the UserSig service cannot be reached: ${String(error)}`);
+            return new TicketError('unavailable', `the UserSig service cannot be asked: ${String(error)}`);
         }
     }
     return { get, renew, privateMapKey, clear };
@@ -179,7 +179,7 @@ function refusal(reply) {
     const { status } = reply;
     const reason = status === 401 ? 'signed_out'
         : status === 403 ? 'refused'
-            : status === 429 || (status >= 502 && status <= 504) ? 'unavailable'
+            : status === 429 || status >= 500 ? 'unavailable'
                 : 'fault';
     return new TicketError(reason, text(reply, 'detail') || `the UserSig service answered ${status}`, reply);
 }

@@ -1,7 +1,10 @@
 // The one page: sign in, chat, sign out.
 const im = require('../../utils/im.js');
-const { explain, explainEnd } = require('../../utils/texts.js');
-const { TicketError } = require('../../utils/usersig.js');
+const { explain, explainKick } = require('../../utils/texts.js');
+const { TicketError, isExpired } = require('../../utils/usersig.js');
+
+const { language } = wx.getAppBaseInfo ? wx.getAppBaseInfo() : wx.getSystemInfoSync();
+const LANGUAGE = /^zh/i.test(language) ? 'zh' : 'en';
 
 const STATUS = {
   'signed-out': '未登录 · Not signed in',
@@ -28,7 +31,7 @@ Page({
     try {
       await im.signIn(this.data.user);
     } catch (error) {
-      this.show('signed-out', explain(error));
+      this.show('signed-out', explain(error, LANGUAGE));
       return;
     }
     await this.onAgain();
@@ -36,31 +39,54 @@ Page({
 
   async onAgain() {
     this.show('connecting');
+    // Still in its field, for the person to send or not.
+    this.unsent = undefined;
     try {
       const { ticket } = await im.enter({
         onMessage: (message) => this.append(message),
-        onEnded: (end) => this.over(end.error, explainEnd(end)),
+        onRenewed: () => this.renewed(),
+        onEnded: ({ kicked, error }) => this.over(error, error ? explain(error, LANGUAGE) : explainKick(kicked, LANGUAGE)),
       });
       this.setData({ me: ticket.userId });
       this.show('online');
     } catch (error) {
-      this.over(error, explain(error));
+      this.over(error, explain(error, LANGUAGE));
     }
   },
 
   async onSend() {
-    try {
-      this.append(await im.send(this.data.peer, this.data.text));
-      this.setData({ text: '', problem: '' });
-    } catch (error) {
-      this.setData({ problem: explain(error) });
-    }
+    await this.send(this.data.peer, this.data.text);
   },
 
   async onSignOut() {
-    await im.signOut();
-    this.setData({ messages: [] });
+    await this.leave();
     this.show('signed-out');
+  },
+
+  async send(to, content) {
+    try {
+      this.append(await im.send(to, content));
+      this.setData({ text: '', problem: '' });
+    } catch (error) {
+      // The text stays in its field, and goes out when the ticket has been renewed.
+      if (isExpired(error)) this.unsent = { to, content };
+      else this.setData({ problem: explain(error, LANGUAGE) });
+    }
+  },
+
+  /** Quietly: a person need not know that tickets expire. */
+  async renewed() {
+    const held = this.unsent;
+    this.unsent = undefined;
+    if (!held) return;
+    await im.whenReady();
+    await this.send(held.to, held.content);
+  },
+
+  async leave() {
+    this.unsent = undefined;
+    this.setData({ messages: [] });
+    await im.signOut();
   },
 
   append(message) {
@@ -69,8 +95,8 @@ Page({
 
   /** The sign-in form where signing in helps, a button to try again everywhere else. */
   over(error, problem) {
-    const signIn = error instanceof TicketError && error.reason === 'signed_out';
-    if (signIn) im.signOut();
+    const signIn = error instanceof TicketError && (error.reason === 'signed_out' || error.code === 'user_mismatch');
+    if (signIn) this.leave();
     this.show(signIn ? 'signed-out' : 'ended', problem);
   },
 
