@@ -116,33 +116,36 @@ pub(crate) fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
-/// The static release binary, as the image has it; built once.
+/// The static release binary, built as the Dockerfile builds it, from what its context has; built once.
 pub(crate) fn static_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        let cargo = std::env::var_os("CARGO").expect("cargo runs this test");
-        let target = repository("target");
+        let dockerfile = read("deploy/Dockerfile");
+        let value = |start: &str, end: &str| {
+            let line = dockerfile.lines().rfind(|line| line.starts_with(start)).unwrap_or_else(|| panic!("no {start}"));
+            line.strip_prefix(start).and_then(|rest| rest.strip_suffix(end)).expect("the rest of the line").to_owned()
+        };
         let host = stdout_of(Command::new("rustc").args(["--print", "host-tuple"]));
-        let host = host.trim();
+        let build = value(" && cargo ", " \\").replace("\"$TARGET\"", host.trim());
+
+        let context = scratch("build");
+        for path in read("deploy/Dockerfile.dockerignore").lines().filter_map(|line| line.strip_prefix('!')) {
+            let path = repository(path);
+            if path.exists() {
+                // With the times of the files, by which Cargo knows what it has built before.
+                stdout_of(Command::new("cp").arg("-a").arg(path).arg(&context));
+            }
+        }
+        let target = repository("target");
         stdout_of(
-            Command::new(cargo)
-                .args([
-                    "build",
-                    "--release",
-                    "--locked",
-                    "--features",
-                    "otlp",
-                    "--bin",
-                    "usersig",
-                    "--target",
-                    host,
-                    "--target-dir",
-                ])
+            Command::new(std::env::var_os("CARGO").expect("cargo runs this test"))
+                .args(build.split(' '))
+                .arg("--target-dir")
                 .arg(&target)
-                .current_dir(repository(""))
-                .env("RUSTFLAGS", "-C target-feature=+crt-static")
+                .current_dir(context)
+                .env("RUSTFLAGS", value("ENV RUSTFLAGS=\"", "\""))
                 .env_remove("CARGO_ENCODED_RUSTFLAGS"),
         );
-        target.join(host).join("release/usersig")
+        target.join(host.trim()).join("release/usersig")
     })
 }
