@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::tools::{Kustomization, kustomizations, python_tool, read, scratch, stdout_of};
 
@@ -91,19 +91,87 @@ fn selectors_select_the_pods() {
 
 #[test]
 fn dns_is_reached_and_the_ops_port_is_for_the_scraper_alone() {
+    const NAMESPACE: &str = "kubernetes.io/metadata.name";
     for Kustomization { name: place, documents, .. } in kustomizations() {
         let policy = &find(documents, "NetworkPolicy", "usersig")["spec"];
-        let dns = &policy["egress"][0]["to"][0]["podSelector"]["matchLabels"];
-        assert_eq!(*dns, serde_json::json!({ "k8s-app": "kube-dns" }), "{place}");
-        for entry in policy["ingress"].as_array().expect("a list") {
-            let from_monitoring =
-                entry["from"][0]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] == "monitoring";
-            assert_eq!(entry["ports"][0]["port"] == "ops", from_monitoring, "{place}");
+        assert_eq!(policy["policyTypes"], json!(["Ingress", "Egress"]), "{place}");
+        for entry in list(&policy["ingress"]) {
+            let peers = list(&entry["from"]);
+            // An entry without peers lets everybody in, one without ports to each of them, an empty selector too.
+            assert!(!peers.is_empty(), "{place}: {entry}");
+            for peer in peers {
+                let names = peer["namespaceSelector"].as_object().is_some_and(|selector| !selector.is_empty());
+                assert!(names && peer.get("ipBlock").is_none(), "{place}: {peer}");
+            }
+            let scrapes =
+                |peer: &Value| peer["namespaceSelector"] == json!({ "matchLabels": { NAMESPACE: "monitoring" } });
+            let expected = if peers.iter().all(scrapes) { "ops" } else { "http" };
+            assert_eq!(entry["ports"], json!([{ "port": expected, "protocol": "TCP" }]), "{place}");
         }
+        let dns = json!([{ "port": 53, "protocol": "UDP" }, { "port": 53, "protocol": "TCP" }]);
+        let mut reaches_dns = false;
+        for entry in list(&policy["egress"]) {
+            let peers = list(&entry["to"]);
+            assert!(!peers.is_empty() && !list(&entry["ports"]).is_empty(), "{place}: {entry}");
+            let to_dns = |peer: &Value| peer["podSelector"]["matchLabels"] == json!({ "k8s-app": "kube-dns" });
+            reaches_dns |= peers.iter().any(to_dns) && entry["ports"] == dns;
+        }
+        assert!(reaches_dns, "{place}");
         for ingress in documents.iter().filter(|document| kind(document) == "Ingress") {
             assert!(!ingress.to_string().contains("ops"), "the ops listener is never exposed");
         }
     }
+}
+
+#[test]
+fn every_port_that_is_named_is_one_of_the_container() {
+    for Kustomization { name: place, documents, .. } in kustomizations() {
+        let container = &find(documents, "Deployment", "usersig")["spec"]["template"]["spec"]["containers"][0];
+        let ports = json!([{ "name": "http", "containerPort": 8080 }, { "name": "ops", "containerPort": 9090 }]);
+        assert_eq!(container["ports"], ports, "{place}");
+        let config = documents.iter().find_map(|document| document["data"]["usersig.toml"].as_str());
+        let config = config.expect("a configuration");
+        assert!(config.contains("\nlisten = \"0.0.0.0:8080\"\nops_listen = \"0.0.0.0:9090\"\n"), "{place}");
+
+        let probes = ["startupProbe", "livenessProbe", "readinessProbe"];
+        let mut named: Vec<&Value> = probes.iter().map(|probe| &container[probe]["httpGet"]["port"]).collect();
+        assert_eq!(named, ["ops"; 3], "{place}");
+        for document in documents {
+            let spec = &document["spec"];
+            match kind(document) {
+                "Service" => named.extend(list(&spec["ports"]).iter().map(|port| &port["targetPort"])),
+                "NetworkPolicy" => {
+                    let ports = list(&spec["ingress"]).iter().flat_map(|entry| list(&entry["ports"]));
+                    named.extend(ports.map(|port| &port["port"]));
+                }
+                // These name a port of the Service.
+                "ServiceMonitor" => {
+                    let known = names(&find(documents, "Service", "usersig-ops")["spec"]["ports"]);
+                    assert!(list(&spec["endpoints"]).iter().all(|endpoint| known.contains(&&endpoint["port"])));
+                }
+                "Ingress" => {
+                    let paths = list(&spec["rules"]).iter().flat_map(|rule| list(&rule["http"]["paths"]));
+                    for service in paths.map(|path| &path["backend"]["service"]) {
+                        let known = find(documents, "Service", service["name"].as_str().expect("a name"));
+                        assert!(names(&known["spec"]["ports"]).contains(&&service["port"]["name"]), "{place}");
+                    }
+                }
+                _ => {}
+            }
+        }
+        assert!(named.len() >= 7, "{place}: {named:?}");
+        let known = names(&container["ports"]);
+        assert!(named.iter().all(|port| known.contains(port)), "{place}: {named:?}");
+    }
+}
+
+/// The names in a list of ports.
+fn names(ports: &Value) -> Vec<&Value> {
+    list(ports).iter().map(|port| &port["name"]).collect()
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
 }
 
 #[test]
@@ -115,16 +183,45 @@ fn the_deployment_fits_its_configuration() {
         let tag = container["image"].as_str().and_then(|image| image.rsplit(':').next());
         assert_eq!(tag, Some(env!("CARGO_PKG_VERSION")));
 
-        let volumes = pod["volumes"].as_array().expect("volumes");
+        let volumes = list(&pod["volumes"]);
         let name = volumes.iter().find_map(|volume| volume["configMap"]["name"].as_str()).expect("a ConfigMap");
         assert!(name.starts_with("usersig-"), "a changed configuration must roll the pods");
         let toml = find(documents, "ConfigMap", name)["data"]["usersig.toml"].as_str().expect("a configuration");
         assert!(toml.contains("drain = \"20s\""));
         assert_eq!(pod["terminationGracePeriodSeconds"], 25);
 
-        for mount in container["volumeMounts"].as_array().expect("mounts") {
+        for mount in list(&container["volumeMounts"]) {
             assert!(mount.get("subPath").is_none(), "a file mounted by subPath never changes");
             assert!(volumes.iter().any(|volume| volume["name"] == mount["name"]));
+        }
+    }
+}
+
+#[test]
+fn pods_are_replaced_spread_and_scaled_as_they_should() {
+    for Kustomization { name: place, documents, .. } in kustomizations() {
+        let spec = &find(documents, "Deployment", "usersig")["spec"];
+        assert_eq!(spec["strategy"]["rollingUpdate"], json!({ "maxUnavailable": 0, "maxSurge": 1 }), "{place}");
+        let pod = &spec["template"]["spec"];
+        // Else each Service of the namespace adds variables, and one named `usersig` those that begin with USERSIG_.
+        assert_eq!(pod["enableServiceLinks"], false, "{place}");
+        let spread = list(&pod["topologySpreadConstraints"]);
+        let over: Vec<&Value> = spread.iter().map(|constraint| &constraint["topologyKey"]).collect();
+        assert_eq!(over, ["kubernetes.io/hostname", "topology.kubernetes.io/zone"], "{place}");
+        for constraint in spread {
+            assert_eq!(constraint["labelSelector"], spec["selector"], "{place}");
+            assert_eq!(constraint["matchLabelKeys"], json!(["pod-template-hash"]), "{place}");
+            assert_eq!(constraint["whenUnsatisfiable"], "ScheduleAnyway", "{place}: one node must do");
+        }
+        let scaler = documents.iter().find(|document| kind(document) == "HorizontalPodAutoscaler");
+        // The number of pods has one owner.
+        assert_eq!(scaler.is_some(), spec.get("replicas").is_none(), "{place}");
+        if let Some(scaler) = scaler {
+            let target = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": "usersig" });
+            assert_eq!(scaler["spec"]["scaleTargetRef"], target, "{place}");
+            assert!(scaler["spec"]["minReplicas"].as_u64() >= Some(2), "{place}");
+        } else {
+            assert!(spec["replicas"].as_u64() >= Some(2), "{place}");
         }
     }
 }
