@@ -1,23 +1,30 @@
 //! The Kubernetes manifests: built, validated, and held against what they promise each other.
 
+use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use serde_json::{Map, Value, json};
 
-use crate::tools::{Kustomization, kustomizations, python_tool, read, scratch, stdout_of};
+use crate::tools::{Kustomization, kustomizations, python_tool, read, repository, scratch, stdout_of};
 
 /// The oldest and the newest Kubernetes that the manifests are for.
 const VERSIONS: [&str; 2] = ["1.27", "1.37"];
 
-/// Kinds of operators, which Kubernetes itself has no schema of.
-const OF_OPERATORS: [&str; 3] = ["ExternalSecret", "PrometheusRule", "ServiceMonitor"];
+/// Kinds of operators, which Kubernetes itself has no schema of, and the npm package that has one.
+const OF_OPERATORS: [(&str, &str); 3] = [
+    ("ExternalSecret", "external-secrets"),
+    ("PrometheusRule", "prometheus-operator"),
+    ("ServiceMonitor", "prometheus-operator"),
+];
 
 #[test]
 fn every_kustomization_is_valid_for_every_supported_version() {
     let directory = scratch("manifests");
     for Kustomization { name, text, documents } in kustomizations() {
-        let own = documents.iter().filter(|document| !OF_OPERATORS.contains(&kind(document))).count();
+        let own = documents.iter().filter(|document| package(document).is_none()).count();
         let file = directory.join("built.yaml");
         fs::write(&file, text).expect("a file");
         for version in VERSIONS {
@@ -32,6 +39,39 @@ fn every_kustomization_is_valid_for_every_supported_version() {
             assert_eq!(said.matches(" passed for resource ").count(), own, "{name}: {said}");
         }
     }
+}
+
+#[test]
+fn the_operators_know_every_key_of_their_kinds() {
+    let directory = scratch("operators");
+    let modules = repository("tests/deploy/crds/node_modules");
+    symlink(&modules, directory.join("node_modules")).expect("a link");
+    let mut program = String::new();
+    let mut kinds = BTreeSet::new();
+    for document in kustomizations().iter().flat_map(|built| &built.documents) {
+        let (Some(package), kind) = (package(document), kind(document)) else { continue };
+        let mut document = document.clone();
+        // The class has these two itself, and its constructor takes the rest.
+        let version = object(&mut document, "").remove("apiVersion").expect("a version");
+        object(&mut document, "").remove("kind");
+        if kinds.insert(kind) {
+            let version = version.as_str().expect("text");
+            writeln!(program, "import {{ {kind} }} from '@kubernetes-models/{package}/{version}/{kind}';")
+                .expect("text");
+        }
+        // The compiler looks for unknown keys and missing ones, the program at the values.
+        writeln!(program, "new {kind}({document}).validate();").expect("text");
+    }
+    assert_eq!(kinds.len(), OF_OPERATORS.len());
+    fs::write(directory.join("check.mts"), program).expect("a program");
+    let options = ["--strict", "--skipLibCheck", "--module", "nodenext", "--target", "esnext", "check.mts"];
+    stdout_of(Command::new(modules.join(".bin/tsc")).args(options).current_dir(&directory));
+    stdout_of(Command::new("node").arg("check.mjs").current_dir(&directory));
+}
+
+/// The package that has the schema of a kind of an operator.
+fn package(document: &Value) -> Option<&'static str> {
+    OF_OPERATORS.iter().find(|(known, _)| *known == kind(document)).map(|(_, package)| *package)
 }
 
 #[test]
