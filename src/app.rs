@@ -29,8 +29,9 @@ use crate::session::CredentialSource;
 use crate::telemetry::{DroppedLines, FLUSH};
 use crate::ticket::SecretKey;
 
-/// How often secret files are looked at and the limits' memory is tidied. A changed secret must be in use within 2 s.
+/// How often secret files are looked at and the limits' memory is tidied.
 const POLL: Duration = Duration::from_secs(1);
+const _: () = assert!(POLL.as_secs() < 2, "a changed secret is in use within 2 s");
 
 /// The service, put together and not yet running.
 pub struct Service {

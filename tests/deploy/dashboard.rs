@@ -62,6 +62,15 @@ fn every_query_returns_data_and_every_rule_finds_its_series() {
     assert_eq!(alerts(&prometheus, "UsersigKeyReloadFailed"), 0);
     fs::write(service.setup.path("app.key"), "broken").expect("a secret");
     eventually("the alert is raised", || (alerts(&prometheus, "UsersigKeyReloadFailed") == 1).then_some(()));
+
+    // A default hides a query that never finds anything, so what stands before it is asked alone.
+    let defaulted = queries.iter().filter_map(|query| query.split_once(" or vector(")).map(|(query, _)| query);
+    let defaulted: Vec<&str> = defaulted.collect();
+    assert_eq!(defaulted.len(), 1, "{defaulted:?}");
+    // An alert is pending for minutes before it fires.
+    let query = defaulted[0].replace("$namespace", ".*").replace("firing", "pending");
+    assert!(query.contains("ALERTS{alertstate=\"pending\""), "{query}");
+    prometheus.wait_for_data(&query);
 }
 
 /// How many alerts of a name are pending or fire.

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 use crate::manifests::checkov;
-use crate::tools::{python_tool, repository, scratch, static_binary, stdout_of};
+use crate::tools::{python_tool, read, repository, scratch, static_binary, stdout_of};
 
 /// The name that the manifests give the image.
 pub(crate) const IMAGE: &str = concat!("localhost/usersig:", env!("CARGO_PKG_VERSION"));
@@ -59,6 +59,22 @@ fn hadolint_and_checkov_find_nothing_in_the_dockerfile() {
     stdout_of(python_tool("hadolint").arg(&dockerfile));
     let report = checkov(python_tool("checkov").args(["--framework", "dockerfile", "-f"]).arg(&dockerfile));
     assert!(report["summary"]["passed"].as_u64() > Some(10), "checked nothing: {}", report["summary"]);
+}
+
+#[test]
+fn the_build_stage_builds_the_dependencies_as_it_builds_the_service() {
+    let dockerfile = read("deploy/Dockerfile");
+    let builds: Vec<&str> = dockerfile.lines().filter(|line| line.contains("cargo build")).collect();
+    assert_eq!(builds.len(), 2);
+    assert_eq!(builds[0], builds[1], "else the dependencies are built twice");
+    assert!(builds[0].contains(" --locked --features otlp "));
+    let copied =
+        dockerfile.lines().filter(|line| line.starts_with("COPY ") && !line.contains("--")).collect::<Vec<_>>();
+    assert_eq!(copied, ["COPY Cargo.toml Cargo.lock ./", "COPY src src"], "all that static_binary() builds from");
+    let image =
+        dockerfile.lines().find_map(|line| line.strip_prefix("FROM docker.io/library/rust:")?.split('-').next());
+    let numbers = |version: &str| version.split('.').map(|part| part.parse().expect("a number")).collect::<Vec<u32>>();
+    assert!(numbers(image.expect("a base image")) >= numbers(env!("CARGO_PKG_RUST_VERSION")));
 }
 
 #[test]

@@ -15,5 +15,6 @@ mod pod;
 mod reload;
 mod restart;
 mod rules;
+mod secrets;
 mod tools;
 mod trace;

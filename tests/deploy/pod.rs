@@ -32,6 +32,12 @@ fn the_deployment_runs_locked_up_follows_its_secret_and_drains() {
     let pod = Pod::play(manifests);
 
     assert_locked_up(Pod::process());
+    let container = &find(manifests, "Deployment", "usersig")["spec"]["template"]["spec"]["containers"][0];
+    for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+        let asks = &container[probe]["httpGet"];
+        let client = if asks["port"] == "ops" { &pod.ops } else { &pod.public };
+        assert_eq!(client.get(asks["path"].as_str().expect("a path")).send().status, 200, "{probe}");
+    }
     stdout_of(container_tool("podman").args(["exec", CONTAINER, "/usersig", "healthcheck"]));
     let answer = pod.public.post("/v1/usersig").bearer(&session).send().ok();
     let signer = signer_of(answer["userSig"].as_str().expect("a ticket"), &[key('0')]);

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::time::Instant;
 
 use rustix::process::Signal;
 use usersig::ticket::{Fingerprint, SecretKey};
@@ -97,8 +98,21 @@ fn a_broken_secret_is_logged_and_counted_and_changes_nothing() {
 
 #[test]
 fn a_hang_up_reads_the_secrets_and_ends_nothing() {
+    const HANG_UPS: u64 = 30;
     let service = start();
+    let failures = || service.metrics().of(&format!("usersig_key_reload_failures_total{{app=\"{APP}\"}}"));
     // In place, as by hand.
+    fs::write(service.setup.path("linked.key"), "broken").expect("a secret");
+    let start = Instant::now();
+    for _ in 0..HANG_UPS {
+        let before = failures();
+        service.signal(Signal::HUP);
+        eventually("the broken secret is read again", || (failures() > before).then_some(()));
+    }
+    // Without a hang-up it is read once a second.
+    let by_itself = start.elapsed().as_secs() + 1;
+    assert!(HANG_UPS > 2 * by_itself, "{HANG_UPS} hang-ups took {by_itself} s");
+
     fs::write(service.setup.path("linked.key"), secret('5')).expect("a secret");
     service.signal(Signal::HUP);
     eventually("the new key is used", || (signer(&service) == Some(key('5').fingerprint())).then_some(()));

@@ -26,10 +26,12 @@ fn order(addresses: Vec<std::net::SocketAddr>) -> Order {
     Order { addresses, session: session("alice"), keys, ends_when_told: false }
 }
 
+/// How many requests must survive the restarts, and how many restarts they are spread over.
+const REQUESTS: u64 = 100_000;
+const REPLACEMENTS: u64 = 10;
+
 #[test]
 fn replicas_behind_nginx_are_replaced_without_a_failed_request() {
-    const REQUESTS: u64 = 100_000;
-    const REPLACEMENTS: u64 = 10;
     let ports = [free_port(), free_port()];
     let mut replicas = ports.map(replica).map(Some);
     let nginx = Nginx::start(ports);
@@ -50,18 +52,27 @@ fn replicas_behind_nginx_are_replaced_without_a_failed_request() {
 
 #[test]
 fn keep_alive_clients_lose_nothing_when_the_process_is_told_to_end() {
-    let (mut old, new) = (replica(0), replica(0));
-    let load = Load::start(8, order(vec![old.public.address, new.public.address]));
-    load.wait_for_answers(1000);
-    old.signal(Signal::TERM);
-    eventually("it says that it is not ready", || (old.ops.get("/readyz").send().status == 503).then_some(()));
-    // Whoever has not heard of it yet is still served, and told.
-    let answer = old.public.get("/v1/usersig").bearer(&session("bob")).send();
-    assert_eq!(answer.ok()["userId"], "bob");
-    assert_eq!(answer.header("connection"), Some("close"));
-    assert_eq!(old.wait().code(), Some(0));
-    load.wait_for_answers(1000);
-    without_failure(&load.finish());
+    let ports = [free_port(), free_port()];
+    let mut replicas = ports.map(replica).map(Some);
+    let load = Load::start(8, order(ports.map(loopback).into()));
+    let mut replaced = 0;
+    while load.answered() < REQUESTS {
+        // The clients are at this one, since they left the other when it ended.
+        let place = replaced % 2;
+        load.wait_for_answers(REQUESTS / REPLACEMENTS);
+        let mut old = replicas[place].take().expect("a replica");
+        old.signal(Signal::TERM);
+        eventually("it says that it is not ready", || (old.ops.get("/readyz").send().status == 503).then_some(()));
+        // Whoever has not heard of it yet is still served, and told.
+        let answer = old.public.get("/v1/usersig").bearer(&session("bob")).send();
+        assert_eq!(answer.ok()["userId"], "bob");
+        assert_eq!(answer.header("connection"), Some("close"));
+        assert_eq!(old.wait().code(), Some(0));
+        replicas[place] = Some(replica(ports[place]));
+        replaced += 1;
+    }
+    let tickets = without_failure(&load.finish());
+    assert!(tickets >= REQUESTS && replaced >= 2, "{tickets} tickets, {replaced} replacements");
 }
 
 #[test]

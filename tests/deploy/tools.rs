@@ -80,7 +80,7 @@ pub(crate) fn read(path: &str) -> String {
 
 /// A kustomization that can be applied.
 pub(crate) struct Kustomization {
-    /// The name of its directory.
+    /// The name of its directory, and what was left out of it.
     pub(crate) name: String,
     /// What is built from it.
     pub(crate) text: String,
@@ -88,7 +88,7 @@ pub(crate) struct Kustomization {
     pub(crate) documents: Vec<Value>,
 }
 
-/// The base and every overlay; built once.
+/// The base, every overlay, and that for production without each component and without any; built once.
 pub(crate) fn kustomizations() -> &'static [Kustomization] {
     static BUILT: OnceLock<Vec<Kustomization>> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -96,13 +96,40 @@ pub(crate) fn kustomizations() -> &'static [Kustomization] {
         let mut paths: Vec<_> = overlays.map(|entry| entry.expect("an entry").path()).collect();
         assert!(paths.len() >= 2, "overlays are missing: {paths:?}");
         paths.push(repository("deploy/kubernetes/base"));
-        let build = |path: PathBuf| {
-            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-            let text = stdout_of(python_tool("kubectl").arg("kustomize").arg(path));
-            Kustomization { name, documents: yaml(&text), text }
-        };
-        paths.into_iter().map(build).collect()
+        let mut built: Vec<_> =
+            paths.iter().map(|path| build(&path.file_name().expect("a name").to_string_lossy(), path)).collect();
+        let text = read("deploy/kubernetes/overlays/production/kustomization.yaml");
+        let components: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix(COMPONENT)).collect();
+        assert_eq!(components.len(), 4, "{components:?}");
+        built.extend(components.iter().map(|component| production_without(&[component])));
+        built.push(production_without(&components));
+        built
     })
+}
+
+/// How the overlay for production names its components.
+const COMPONENT: &str = "  - ../../components/";
+
+/// The overlay for production, copied as the README says, and its lines for some components taken out.
+fn production_without(components: &[&str]) -> Kustomization {
+    let name = format!("production without {}", components.join(", "));
+    let directory = scratch(&name);
+    for part in ["kubernetes", "grafana"] {
+        stdout_of(Command::new("cp").arg("-r").arg(repository("deploy").join(part)).arg(&directory));
+    }
+    let overlay = directory.join("kubernetes/overlays/production");
+    let file = overlay.join("kustomization.yaml");
+    let mut text = fs::read_to_string(&file).expect("a kustomization");
+    for component in components {
+        text = text.replace(&format!("{COMPONENT}{component}\n"), "");
+    }
+    fs::write(file, text).expect("a kustomization");
+    build(&name, &overlay)
+}
+
+fn build(name: &str, path: &Path) -> Kustomization {
+    let text = stdout_of(python_tool("kubectl").arg("kustomize").arg(path));
+    Kustomization { name: name.to_owned(), documents: yaml(&text), text }
 }
 
 /// A port that was free a moment ago.
@@ -116,33 +143,36 @@ pub(crate) fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
-/// The static release binary, as the image has it; built once.
+/// The static release binary, built as the Dockerfile builds it, from what its context has; built once.
 pub(crate) fn static_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        let cargo = std::env::var_os("CARGO").expect("cargo runs this test");
-        let target = repository("target");
+        let dockerfile = read("deploy/Dockerfile");
+        let value = |start: &str, end: &str| {
+            let line = dockerfile.lines().rfind(|line| line.starts_with(start)).unwrap_or_else(|| panic!("no {start}"));
+            line.strip_prefix(start).and_then(|rest| rest.strip_suffix(end)).expect("the rest of the line").to_owned()
+        };
         let host = stdout_of(Command::new("rustc").args(["--print", "host-tuple"]));
-        let host = host.trim();
+        let build = value(" && cargo ", " \\").replace("\"$TARGET\"", host.trim());
+
+        let context = scratch("build");
+        for path in read("deploy/Dockerfile.dockerignore").lines().filter_map(|line| line.strip_prefix('!')) {
+            let path = repository(path);
+            if path.exists() {
+                // With the times of the files, by which Cargo knows what it has built before.
+                stdout_of(Command::new("cp").arg("-a").arg(path).arg(&context));
+            }
+        }
+        let target = repository("target");
         stdout_of(
-            Command::new(cargo)
-                .args([
-                    "build",
-                    "--release",
-                    "--locked",
-                    "--features",
-                    "otlp",
-                    "--bin",
-                    "usersig",
-                    "--target",
-                    host,
-                    "--target-dir",
-                ])
+            Command::new(std::env::var_os("CARGO").expect("cargo runs this test"))
+                .args(build.split(' '))
+                .arg("--target-dir")
                 .arg(&target)
-                .current_dir(repository(""))
-                .env("RUSTFLAGS", "-C target-feature=+crt-static")
+                .current_dir(context)
+                .env("RUSTFLAGS", value("ENV RUSTFLAGS=\"", "\""))
                 .env_remove("CARGO_ENCODED_RUSTFLAGS"),
         );
-        target.join(host).join("release/usersig")
+        target.join(host.trim()).join("release/usersig")
     })
 }
