@@ -223,7 +223,14 @@ fn jwt(section: &mut Section<'_>) -> Option<JwtCheck> {
                                clients would be accepted";
                 section.reject("audience", message);
             }
-            let source = jwks.or_else(|| issuer.clone().map(KeySource::Issuer));
+            let discover = |issuer: String| match discovery(&issuer) {
+                Ok(url) => Some(KeySource::Issuer(issuer, url)),
+                Err(message) => {
+                    section.reject("issuer", message);
+                    None
+                }
+            };
+            let source = if given[0] == Some("jwks") { jwks } else { issuer.clone().and_then(discover) };
             source.and_then(|source| key_set(section, source, algorithms))
         }
     };
@@ -279,7 +286,9 @@ fn key_set(section: &mut Section<'_>, source: KeySource, algorithms: Option<Vec<
     let names = algorithms.unwrap_or_else(|| vec!["RS256".to_owned()]);
     let algorithms = set_algorithms(&names).map_err(|error| section.reject("algs", error.to_string()));
     let set = KeySet::new(source, algorithms.ok()?, backend);
-    set.map(|set| Keys::Set(Arc::new(set))).map_err(|error| section.reject("ca_file", error.to_string())).ok()
+    let set = set.map_err(|error| section.reject("ca_file", error.to_string())).ok()?;
+    set.read_file().map_err(|fault| section.reject("jwks", format!("has {fault}"))).ok()?;
+    Some(Keys::Set(Arc::new(set)))
 }
 
 /// How a back end over HTTP is reached.
@@ -298,8 +307,8 @@ fn max_in_flight(section: &mut Section<'_>) -> usize {
 }
 
 /// Seconds for which a recognised session is remembered. A logout takes effect after that, so it is short.
-fn cache(section: &mut Section<'_>) -> Option<Duration> {
-    section.optional("cache", duration(Duration::ZERO..=SECOND * 30)).filter(|lifetime| !lifetime.is_zero())
+fn cache(section: &mut Section<'_>) -> Duration {
+    section.optional("cache", duration(Duration::ZERO..=SECOND * 30)).unwrap_or_default()
 }
 
 /// How a shared secret is written.
@@ -341,6 +350,13 @@ fn key_source(value: Value) -> Result<KeySource, String> {
         Some(path) => Ok(KeySource::File(PathBuf::from(path))),
         None => url(value).map(KeySource::Url),
     }
+}
+
+/// Where an issuer has its discovery document.
+fn discovery(issuer: &str) -> Result<Url, String> {
+    let mut url = url(issuer.into())?;
+    url.set_path(&format!("{}/.well-known/openid-configuration", url.path().trim_end_matches('/')));
+    Ok(url)
 }
 
 fn template(variable: &'static str) -> impl FnOnce(Value) -> Result<KeyTemplate, String> {

@@ -3,7 +3,7 @@
 //! One task per set fetches; requests read the set that is there. Only a token with an unknown key waits for a fetch,
 //! and asks for one at most once in [`COOLDOWN`], whatever came of the last.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use jsonwebtoken::Algorithm;
 use jsonwebtoken::jwk::Jwk;
 use reqwest::Url;
 use serde_json::Value;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
@@ -36,18 +36,17 @@ const MAX_BODY: usize = 256 * 1024;
 const MAX_KEYS: usize = 64;
 
 /// Where a key set comes from.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum KeySource {
     /// A JWKS file.
     File(PathBuf),
     /// A JWKS URL.
     Url(Url),
-    /// An issuer whose discovery document names the JWKS URL (`OpenID` Connect Discovery 1.0).
-    Issuer(String),
+    /// An issuer whose discovery document, at this URL, names the JWKS URL (`OpenID` Connect Discovery 1.0).
+    Issuer(String, Url),
 }
 
 /// The keys of one issuer, as they were fetched last.
-#[derive(Debug)]
 pub struct KeySet {
     source: KeySource,
     algorithms: Vec<Algorithm>,
@@ -56,6 +55,8 @@ pub struct KeySet {
     fetching: Mutex<Fetching>,
     /// Somebody waits for a fetch.
     wanted: Notify,
+    /// For those who wait.
+    places: Semaphore,
     /// Counts the fetches that have ended, for those who wait.
     ended: watch::Sender<u64>,
 }
@@ -64,7 +65,7 @@ pub struct KeySet {
 type NamedKey = (Option<String>, VerificationKey);
 
 /// A whole key set; replaced, never changed.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Snapshot {
     keys: Arc<[NamedKey]>,
     fetched_at: Option<Instant>,
@@ -72,7 +73,7 @@ struct Snapshot {
     failure: Option<String>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Fetching {
     in_progress: bool,
     last_start: Option<Instant>,
@@ -87,6 +88,7 @@ impl KeySet {
         Ok(Self {
             source,
             algorithms,
+            places: Semaphore::new(backend.max_in_flight),
             backend: Backend::new(backend)?,
             current: ArcSwap::default(),
             fetching: Mutex::default(),
@@ -105,6 +107,17 @@ impl KeySet {
     #[must_use]
     pub fn failure(&self) -> Option<String> {
         self.current.load().failure.clone()
+    }
+
+    /// Reads the set where it is a file, so that nothing starts with one that cannot be used.
+    ///
+    /// # Errors
+    /// When no key in it can be used.
+    pub fn read_file(&self) -> Result<(), Fault> {
+        match &self.source {
+            KeySource::File(path) => self.usable(&read(path)?).map(drop),
+            KeySource::Url(_) | KeySource::Issuer(..) => Ok(()),
+        }
     }
 
     /// Fetches the set once, for diagnosis.
@@ -137,6 +150,7 @@ impl KeySet {
             return Ok(verdict?);
         }
         if self.want_fetch() {
+            let _place = self.places.try_acquire().map_err(|_| Fault::Busy)?;
             let deadline = self.backend.timeout();
             timeout(deadline, ended.changed())
                 .await
@@ -214,39 +228,26 @@ impl KeySet {
 
     async fn fetch(&self) -> Result<(Vec<NamedKey>, Duration), Fault> {
         let (json, lifetime) = match &self.source {
-            KeySource::File(path) => {
-                let json =
-                    std::fs::read(path).map_err(|error| Fault::NoKeySet(format!("{}: {error}", path.display())))?;
-                (json, *LIFETIME.start())
-            }
+            KeySource::File(path) => (read(path)?, *LIFETIME.start()),
             KeySource::Url(url) => self.get(url.clone()).await?,
-            KeySource::Issuer(issuer) => {
-                let url = self.discover(issuer).await?;
+            KeySource::Issuer(issuer, discovery) => {
+                let url = self.discover(issuer, discovery).await?;
                 self.get(url).await?
             }
         };
-        let set = Document::parse(&json).map_err(|_| Fault::NoKeySet("it is not a JSON object".to_owned()))?;
-        let keys = set.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        let usable: Vec<_> = keys.iter().filter_map(|key| self.usable(key)).take(MAX_KEYS).collect();
-        if usable.is_empty() {
-            return Err(Fault::NoKeySet(format!("none of its {} keys can be used with the rule's algs", keys.len())));
-        }
-        Ok((usable, lifetime))
+        Ok((self.usable(&json)?, lifetime))
     }
 
     /// The JWKS URL that the issuer's discovery document names.
-    async fn discover(&self, issuer: &str) -> Result<Url, Fault> {
+    async fn discover(&self, issuer: &str, discovery: &Url) -> Result<Url, Fault> {
         let fault = |what: &str| Fault::NoKeySet(format!("discovery: {what}"));
-        let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-        let url = Url::parse(&url).map_err(|_| fault("the issuer is not a URL"))?;
-        let is_secure = url.scheme() == "https";
-        let (json, _) = self.get(url).await?;
+        let (json, _) = self.get(discovery.clone()).await?;
         let document = Document::parse(&json).map_err(|_| fault("not a JSON object"))?;
         if document.get("issuer").and_then(Value::as_str) != Some(issuer) {
             return Err(fault("its issuer is not exactly the rule's"));
         }
         let jwks = document.get("jwks_uri").and_then(Value::as_str).and_then(|url| Url::parse(url).ok());
-        jwks.filter(|url| url.scheme() == "https" || (!is_secure && url.scheme() == "http"))
+        jwks.filter(|url| url.scheme() == "https" || (url.scheme() == "http" && discovery.scheme() == "http"))
             .ok_or_else(|| fault("its jwks_uri is not a URL as secure as the issuer's"))
     }
 
@@ -258,11 +259,20 @@ impl KeySet {
         }
     }
 
-    /// A key of the set, unless it is not one for verifying with the rule's algorithms.
-    fn usable(&self, key: &Value) -> Option<NamedKey> {
-        let jwk: Jwk = serde_json::from_value(key.clone()).ok()?;
-        let key = VerificationKey::from_jwk(&jwk, &self.algorithms)?;
-        Some((jwk.common.key_id, key))
+    /// The keys of a set that are for verifying with the rule's algorithms.
+    fn usable(&self, json: &[u8]) -> Result<Vec<NamedKey>, Fault> {
+        let set = Document::parse(json).map_err(|_| Fault::NoKeySet("it is not a JSON object".to_owned()))?;
+        let keys = set.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let usable = |key: &Value| {
+            let jwk: Jwk = serde_json::from_value(key.clone()).ok()?;
+            let key = VerificationKey::from_jwk(&jwk, &self.algorithms)?;
+            Some((jwk.common.key_id, key))
+        };
+        let usable: Vec<_> = keys.iter().filter_map(usable).take(MAX_KEYS).collect();
+        if usable.is_empty() {
+            return Err(Fault::NoKeySet(format!("none of its {} keys can be used with the rule's algs", keys.len())));
+        }
+        Ok(usable)
     }
 }
 
@@ -283,9 +293,13 @@ impl std::fmt::Display for KeySource {
         match self {
             Self::File(path) => write!(f, "{}", path.display()),
             Self::Url(url) => write!(f, "{url}"),
-            Self::Issuer(issuer) => f.write_str(issuer),
+            Self::Issuer(issuer, _) => f.write_str(issuer),
         }
     }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Fault> {
+    std::fs::read(path).map_err(|error| Fault::NoKeySet(format!("{}: {error}", path.display())))
 }
 
 /// `max-age` of `Cache-Control`, within bounds.

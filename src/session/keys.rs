@@ -1,7 +1,5 @@
 //! The keys that verify a JSON Web Token's signature, each with the algorithms that it may be used with.
 
-use std::fmt;
-
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 
@@ -23,46 +21,27 @@ enum Kind {
 
 /// Why a key cannot be used. The text completes "`key` …" and quotes no key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what each is")]
 pub enum KeyError {
-    /// A shared secret that can be guessed.
     #[error("is {length} bytes long and must be 32 or more (`openssl rand -hex 32` makes one)")]
-    ShortSecret {
-        /// Its length in bytes.
-        length: usize,
-    },
+    ShortSecret { length: usize },
     /// A public key in the place of a secret: whoever knows it could sign.
     #[error("is a PEM key, which everybody may know; put a public key under `public_key`")]
     PemAsSecret,
-    /// A private key in the place of a public one.
     #[error("is a private key; give its public key (`openssl pkey -pubout`)")]
     Private,
-    /// A certificate in the place of a key.
     #[error("is a certificate; give its public key (`openssl x509 -pubkey -noout`)")]
     Certificate,
-    /// No PEM, or a key of another kind.
     #[error("is not a PEM public key of a usable kind (RSA, EC P-256 or P-384, Ed25519)")]
     NotPem,
-    /// RSA below 2048 bits.
     #[error("is an RSA key of less than 2048 bits, which is not safe")]
     ShortRsa,
-    /// An algorithm name that is not a name.
     #[error("names \"{name}\", which is not one of: {}", ALGORITHMS.map(|(name, _)| name).join(", "))]
-    UnknownAlgorithm {
-        /// The name as it was given.
-        name: String,
-    },
-    /// An algorithm for another kind of key.
+    UnknownAlgorithm { name: String },
     #[error("names {name}, which does not fit the key; what fits it: {fitting}")]
-    UnfitAlgorithm {
-        /// The name as it was given.
-        name: String,
-        /// What would fit.
-        fitting: String,
-    },
-    /// Algorithms of more than one family, or for a shared secret, in a rule with a key set.
+    UnfitAlgorithm { name: String, fitting: String },
     #[error("must be of one family: RS256 to PS512, ES256 and ES384, or EdDSA")]
     MixedAlgorithms,
-    /// An empty list of algorithms.
     #[error("is empty; leave it out for the key's usual algorithm")]
     NoAlgorithm,
 }
@@ -193,12 +172,6 @@ impl VerificationKey {
     /// Whether the rule admits `algorithm` for this key.
     pub(super) fn admits(&self, algorithm: Algorithm) -> bool {
         self.algorithms.contains(&algorithm)
-    }
-}
-
-impl fmt::Debug for VerificationKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "VerificationKey({})", list(&self.algorithms))
     }
 }
 
