@@ -8,10 +8,11 @@ use crate::support::backend::{Backend, Reply};
 use crate::support::clock::eventually;
 use crate::support::command::Finished;
 use crate::support::component::free_port;
+use crate::support::proxy::{Proxy, Weather};
 use crate::support::redis::Redis;
 use crate::support::setup::{Setup, parts};
 use crate::tls::{Authority, Nginx};
-use crate::verdict::{allowed, ask, denied, unavailable, whole};
+use crate::verdict::{allowed, ask, checks, denied, unavailable, whole};
 
 /// The keys of a rule behind its name; `from` differs in each, and their users do not matter.
 fn rule(name: &str, keys: &str) -> String {
@@ -190,6 +191,28 @@ fn readiness_and_metrics_tell_of_each_rule() {
     let health = eventually("the set is fetched", fetched);
     assert!(health[0]["keySetFailure"].is_null(), "{health}");
     assert!(service.metrics().beginning("usersig_key_set_age_seconds{rule=\"set\"}").len() == 1);
+}
+
+#[test]
+fn a_rule_that_is_busy_has_no_back_end_that_is_down() {
+    let backend = Backend::always(Reply::json(json!({"user": "alice"})));
+    let proxy = Proxy::to(backend.address);
+    let service = http_rule(proxy.address).with("timeout = \"30s\"\nmax_in_flight = 1\n").start();
+    allowed(&ask(&service, present), "alice");
+    proxy.set(Weather::BlackHole);
+    let mut clients = [(); 2].map(|()| {
+        let mut client = service.public.connect();
+        client.send(format!("POST /v1/usersig HTTP/1.1\r\nhost: h\r\nx-session: {ID}\r\n\r\n"));
+        client
+    });
+    eventually("one is too many", || (checks(&service, "victim", "fault") == 1).then_some(()));
+    let health = service.ops.get("/readyz").send().ok_ready();
+    assert_eq!(health, json!([{"name": "victim", "lastOutcome": "allowed"}]));
+    assert_eq!(whole(service.metrics().of("usersig_session_backend_up{rule=\"victim\"}")), 1);
+    proxy.set(Weather::Fair);
+    let mut statuses = clients.each_mut().map(|client| client.read().expect("an answer").status);
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 503]);
 }
 
 impl crate::support::client::Answer {
