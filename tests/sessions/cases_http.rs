@@ -330,12 +330,14 @@ fn a_client_whose_secret_travels_in_the_form() {
     let issuer = Issuer::start();
     let url = issuer.client.url("/realms/a/protocol/openid-connect/token/introspect");
     let token = issuer.login("alice", OPAQUE).access;
-    let registered = |more: &str| introspection(&url, more).replace("\"usersig\"", "\"usersig-post\"").start();
-    let service = registered("client_auth = \"client_secret_post\"\n");
+    let rule = || {
+        let setup = introspection(&url, "client_auth = \"client_secret_post\"\n");
+        setup.replace("\"usersig\"", "\"usersig-post\"")
+    };
+    let service = rule().start();
     allowed(&ask(&service, |call| call.header("x-session", &token)), "alice");
     denied(&service, &ask(&service, present), "check", "not active");
-    // The provider takes it from nowhere else.
-    let service = registered("");
+    let service = rule().env("SECRET", "another secret").start();
     unavailable(&service, &ask(&service, |call| call.header("x-session", &token)), "status 401");
 }
 
