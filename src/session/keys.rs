@@ -36,7 +36,7 @@ pub enum KeyError {
     NotPem,
     #[error("is an RSA key of less than 2048 bits, which is not safe")]
     ShortRsa,
-    #[error("names \"{name}\", which is not one of: {}", ALGORITHMS.map(|(name, _)| name).join(", "))]
+    #[error("names \"{name}\", which is not one of HS256 to HS512, RS256 to PS512, ES256, ES384 and EdDSA")]
     UnknownAlgorithm { name: String },
     #[error("names {name}, which does not fit the key; what fits it: {fitting}")]
     UnfitAlgorithm { name: String, fitting: String },
@@ -56,22 +56,6 @@ impl KeyError {
         )
     }
 }
-
-/// Every algorithm that a rule may name. `none` is none of them.
-const ALGORITHMS: [(&str, Algorithm); 12] = [
-    ("HS256", Algorithm::HS256),
-    ("HS384", Algorithm::HS384),
-    ("HS512", Algorithm::HS512),
-    ("RS256", Algorithm::RS256),
-    ("RS384", Algorithm::RS384),
-    ("RS512", Algorithm::RS512),
-    ("PS256", Algorithm::PS256),
-    ("PS384", Algorithm::PS384),
-    ("PS512", Algorithm::PS512),
-    ("ES256", Algorithm::ES256),
-    ("ES384", Algorithm::ES384),
-    ("EdDSA", Algorithm::EdDSA),
-];
 
 impl VerificationKey {
     /// The shortest shared secret that is accepted, in bytes: the output length of HS256 (RFC 7518, 3.2).
@@ -211,12 +195,11 @@ pub fn set_algorithms(names: &[String]) -> Result<Vec<Algorithm>, KeyError> {
     }
 }
 
-/// The algorithm of this exact name.
+/// The algorithm of this exact name; `none` names none.
 pub(super) fn named(name: &str) -> Option<Algorithm> {
-    ALGORITHMS.into_iter().find(|(known, _)| *known == name).map(|(_, algorithm)| algorithm)
+    name.parse().ok()
 }
 
 fn list(algorithms: &[Algorithm]) -> String {
-    let names = ALGORITHMS.iter().filter(|(_, known)| algorithms.contains(known)).map(|(name, _)| *name);
-    names.collect::<Vec<_>>().join(", ")
+    algorithms.iter().map(|algorithm| format!("{algorithm:?}")).collect::<Vec<_>>().join(", ")
 }

@@ -181,7 +181,7 @@ impl fmt::Debug for PresentedCredential {
 }
 
 /// A login that a check has recognised.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Session {
     /// Whose it is, as the customer's back end knows the user.
     pub subject: String,
