@@ -58,7 +58,7 @@ fn the_life_of_a_key_in_redis_bounds_the_ticket() {
     let tailed = service.setup.with("min_ttl = \"301s\"\n").start();
     redis.run::<()>(&format!("EXPIRE sess:{ID} 401"));
     ends_with(&ask(&tailed, present), "alice", 100);
-    redis.run::<()>(&format!("EXPIRE sess:{ID} 301"));
+    redis.run::<()>(&format!("EXPIRE sess:{ID} 300"));
     denied(&tailed, &ask(&tailed, present), "check", "min_ttl");
 
     // What frameworks really set: a day in Express, 31 of them in Flask, which the app's own limit cuts.
