@@ -17,7 +17,7 @@ use crate::support::redis::Redis;
 use crate::support::service::Service;
 use crate::support::setup::{Setup, parts};
 use crate::tls::Nginx;
-use crate::verdict::{allowed, ask, checks, denied, tickets, unavailable};
+use crate::verdict::{allowed, ask, checks, denied, tickets, unavailable, whole};
 
 /// A rule as for `RuoYi`: status 200 always, and the truth in `code`.
 fn coded(backend: &Backend) -> Service {
@@ -362,4 +362,25 @@ fn a_cache_spares_the_back_end_and_remembers_sessions_only() {
     unavailable(&faulty, &ask(&faulty, present), "status 500");
     backend.set(|_| Reply::json(json!({"user": "alice"})));
     allowed(&ask(&faulty, present), "alice");
+}
+
+#[test]
+fn a_cache_of_long_answers_takes_no_more_memory_than_it_may() {
+    let padding = "x".repeat(64 * 1024 - 64);
+    let backend = Backend::start(move |_| Reply::json(json!({"user": "alice", "padding": padding})));
+    let service = http_rule(backend.address).with("cache = \"30s\"\n").start();
+    let memory = || whole(service.metrics().of("process_resident_memory_bytes"));
+    let fill = |count: usize| {
+        let credential = |number: usize| format!("{ID}-{count}-{number}");
+        for number in 0..count {
+            allowed(&ask(&service, |call| call.header("x-session", &credential(number))), "alice");
+        }
+        backend.count()
+    };
+    let asked = fill(10);
+    let before = memory();
+    assert_eq!(fill(1500), asked + 1500);
+    let growth = memory().saturating_sub(before);
+    // 8 MiB, and what an allocator leaves between them; all of them are 94 MiB.
+    assert!(growth < 24 << 20, "grown by {growth} bytes");
 }
