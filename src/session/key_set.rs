@@ -4,7 +4,7 @@
 //! and asks for one at most once in [`COOLDOWN`], whatever came of the last.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -52,13 +52,11 @@ pub struct KeySet {
     algorithms: Vec<Algorithm>,
     backend: Backend,
     current: ArcSwap<Snapshot>,
-    fetching: Mutex<Fetching>,
+    fetches: watch::Sender<Fetches>,
     /// Somebody waits for a fetch.
     wanted: Notify,
     /// For those who wait.
     places: Semaphore,
-    /// Counts the fetches that have ended, for those who wait.
-    ended: watch::Sender<u64>,
 }
 
 /// A key and its `kid`.
@@ -74,9 +72,11 @@ struct Snapshot {
 }
 
 #[derive(Default)]
-struct Fetching {
-    in_progress: bool,
+struct Fetches {
     last_start: Option<Instant>,
+    in_progress: bool,
+    /// How many have ended.
+    ended: u64,
 }
 
 impl KeySet {
@@ -91,9 +91,8 @@ impl KeySet {
             places: Semaphore::new(backend.max_in_flight),
             backend: Backend::new(backend)?,
             current: ArcSwap::default(),
-            fetching: Mutex::default(),
+            fetches: watch::Sender::default(),
             wanted: Notify::new(),
-            ended: watch::Sender::new(0),
         })
     }
 
@@ -132,12 +131,27 @@ impl KeySet {
     /// Keeps the set fresh, for ever.
     pub async fn run(&self) {
         loop {
-            self.begin();
+            self.fetches.send_modify(|fetches| {
+                fetches.last_start = Some(Instant::now());
+                fetches.in_progress = true;
+            });
             let wait = self.refresh().await;
-            self.end();
+            self.fetches.send_modify(|fetches| {
+                fetches.in_progress = false;
+                fetches.ended += 1;
+            });
+            let wanted = async {
+                // A wish that is left over from before this fetch does not count.
+                loop {
+                    self.wanted.notified().await;
+                    if self.may_start() {
+                        return;
+                    }
+                }
+            };
             tokio::select! {
                 () = sleep(wait) => {}
-                () = self.wanted_after_cooldown() => {}
+                () = wanted => {}
             }
         }
     }
@@ -145,17 +159,20 @@ impl KeySet {
     /// Verifies a token with the key that it names, waiting for a fetch if that key is unknown.
     pub(super) async fn verify(&self, token: &UnverifiedToken<'_>) -> Result<(), CheckError> {
         // Before the look at the set, so that no fetch ends unseen in between.
-        let mut ended = self.ended.subscribe();
+        let ended = self.fetches.borrow().ended;
         if let Some(verdict) = self.current.load().verify(token) {
             return Ok(verdict?);
         }
-        if self.want_fetch() {
+        let may_start = self.may_start();
+        if may_start {
+            self.wanted.notify_one();
+        }
+        if may_start || self.fetches.borrow().in_progress {
             let _place = self.places.try_acquire().map_err(|_| Fault::Busy)?;
             let deadline = self.backend.timeout();
-            timeout(deadline, ended.changed())
-                .await
-                .map_err(|_| Fault::Timeout(deadline))?
-                .map_err(|_| unreachable_issuer())?;
+            let mut fetches = self.fetches.subscribe();
+            let end = timeout(deadline, fetches.wait_for(|fetches| fetches.ended > ended)).await;
+            end.map_err(|_| Fault::Timeout(deadline))?.map_err(|_| unreachable_issuer())?;
         }
         let current = self.current.load();
         match (current.verify(token), &current.failure) {
@@ -166,38 +183,9 @@ impl KeySet {
         }
     }
 
-    /// Asks for a fetch; whether one is under way or about to be.
-    fn want_fetch(&self) -> bool {
-        let Ok(fetching) = self.fetching.lock() else { return false };
-        let cooled_down = fetching.last_start.is_none_or(|start| start.elapsed() >= COOLDOWN);
-        if cooled_down {
-            self.wanted.notify_one();
-        }
-        fetching.in_progress || cooled_down
-    }
-
-    /// Resolves when a fetch is wanted; a wish that is left over from before the last fetch does not count.
-    async fn wanted_after_cooldown(&self) {
-        loop {
-            self.wanted.notified().await;
-            let start = self.fetching.lock().ok().and_then(|fetching| fetching.last_start);
-            if start.is_none_or(|start| start.elapsed() >= COOLDOWN) {
-                return;
-            }
-        }
-    }
-
-    fn begin(&self) {
-        if let Ok(mut fetching) = self.fetching.lock() {
-            *fetching = Fetching { in_progress: true, last_start: Some(Instant::now()) };
-        }
-    }
-
-    fn end(&self) {
-        if let Ok(mut fetching) = self.fetching.lock() {
-            fetching.in_progress = false;
-        }
-        self.ended.send_modify(|count| *count += 1);
+    /// Whether a fetch that a token asks for may start.
+    fn may_start(&self) -> bool {
+        self.fetches.borrow().last_start.is_none_or(|start| start.elapsed() >= COOLDOWN)
     }
 
     /// Fetches the set and swaps it in, or keeps the old one; how long to wait until the next time.
