@@ -15,8 +15,8 @@ use super::secret::reference;
 use super::section::{Section, duration, integer, list, one_of, parsed, shown, text};
 use crate::session::{
     BackendSettings, Check, ClientAuth, Decode, HttpCheck, HttpSettings, IntrospectCheck, IntrospectSettings, JwtCheck,
-    JwtSettings, KeySet, KeySource, KeyTemplate, Keys, Pointer, RedisAddress, RedisCheck, RedisSettings, Unwrap,
-    VerificationKey, set_algorithms,
+    JwtSettings, KeyError, KeySet, KeySource, KeyTemplate, Keys, Pointer, RedisAddress, RedisCheck, RedisSettings,
+    Unwrap, VerificationKey, set_algorithms,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -53,11 +53,11 @@ pub(super) fn check(section: &mut Section<'_>) -> Option<Check> {
 
 fn http(section: &mut Section<'_>) -> Option<HttpCheck> {
     let url = section.required("url", "the address to ask, such as \"http://backend:8000/me\"", url);
-    let methods = section.optional("method", one_of([("GET", false), ("POST", true)])).unwrap_or(false);
+    let is_post = section.optional("method", one_of([("GET", false), ("POST", true)])).unwrap_or(false);
     let user = section.required("user", "where the user's id is in the answer, such as \"/data/id\"", parsed);
     let backend = backend(section);
     let settings = HttpSettings {
-        method: if methods { Method::POST } else { Method::GET },
+        method: if is_post { Method::POST } else { Method::GET },
         expires: section.optional("expires", parsed),
         require: section.optional("require", pointers).unwrap_or_default(),
         deny: section.optional("deny", pointers).unwrap_or_default(),
@@ -65,7 +65,7 @@ fn http(section: &mut Section<'_>) -> Option<HttpCheck> {
         url: url?,
         user: user?,
     };
-    HttpCheck::new(settings, backend).map_err(|error| section.reject("ca_file", error.to_string())).ok()
+    accept(section, "ca_file", HttpCheck::new(settings, backend))
 }
 
 fn introspect(section: &mut Section<'_>) -> Option<IntrospectCheck> {
@@ -87,7 +87,7 @@ fn introspect(section: &mut Section<'_>) -> Option<IntrospectCheck> {
         client_id: client_id?,
         client_secret: client_secret?,
     };
-    IntrospectCheck::new(settings, backend).map_err(|error| section.reject("ca_file", error.to_string())).ok()
+    accept(section, "ca_file", IntrospectCheck::new(settings, backend))
 }
 
 fn redis(section: &mut Section<'_>) -> Option<Check> {
@@ -109,7 +109,7 @@ fn redis(section: &mut Section<'_>) -> Option<Check> {
         section.reject("require", "looks into JSON; set decode = \"json\", or leave it out");
     }
     let check = RedisCheck::new(settings, address?, max_in_flight);
-    Some(Check::Redis(check.map_err(|error| section.reject("url", error.to_string())).ok()?, unwrap?))
+    Some(Check::Redis(accept(section, "url", check)?, unwrap?))
 }
 
 /// What a value is: JSON where `user` points into it, text where it does not, unless it is said.
@@ -223,7 +223,10 @@ fn jwt(section: &mut Section<'_>) -> Option<JwtCheck> {
                                clients would be accepted";
                 section.reject("audience", message);
             }
-            let source = jwks.or_else(|| issuer.clone().map(KeySource::Issuer));
+            let discover = |issuer: String| {
+                accept(section, "issuer", discovery(&issuer)).map(|url| KeySource::Issuer(issuer, url))
+            };
+            let source = if given[0] == Some("jwks") { jwks } else { issuer.clone().and_then(discover) };
             source.and_then(|source| key_set(section, source, algorithms))
         }
     };
@@ -253,33 +256,28 @@ fn shared_secret(
     encoding: Option<Encoding>,
     algorithms: Option<&[String]>,
 ) -> Option<Keys> {
-    let Some(bytes) = encoding.unwrap_or(Encoding::Text).decode(secret) else {
-        section.reject("secret", "is not of its secret_encoding");
-        return None;
-    };
+    let bytes = encoding.unwrap_or(Encoding::Text).decode(secret).ok_or("is not of its secret_encoding");
+    let bytes = accept(section, "secret", bytes)?;
     one_key(section, "secret", VerificationKey::from_secret(&bytes, algorithms))
 }
 
-fn one_key(
-    section: &Section<'_>,
-    key: &str,
-    result: Result<VerificationKey, crate::session::KeyError>,
-) -> Option<Keys> {
-    match result {
-        Ok(key) => Some(Keys::One(key)),
-        Err(error) => {
-            section.reject(if error.is_about_algorithms() { "algs" } else { key }, error.to_string());
-            None
-        }
-    }
+fn one_key(section: &Section<'_>, key: &str, result: Result<VerificationKey, KeyError>) -> Option<Keys> {
+    let key = if result.as_ref().is_err_and(KeyError::is_about_algorithms) { "algs" } else { key };
+    accept(section, key, result).map(Keys::One)
 }
 
 fn key_set(section: &mut Section<'_>, source: KeySource, algorithms: Option<Vec<String>>) -> Option<Keys> {
     let backend = backend(section);
     let names = algorithms.unwrap_or_else(|| vec!["RS256".to_owned()]);
-    let algorithms = set_algorithms(&names).map_err(|error| section.reject("algs", error.to_string()));
-    let set = KeySet::new(source, algorithms.ok()?, backend);
-    set.map(|set| Keys::Set(Arc::new(set))).map_err(|error| section.reject("ca_file", error.to_string())).ok()
+    let algorithms = accept(section, "algs", set_algorithms(&names))?;
+    let set = accept(section, "ca_file", KeySet::new(source, algorithms, backend))?;
+    accept(section, "jwks", set.read_file().map_err(|fault| format!("has {fault}")))?;
+    Some(Keys::Set(Arc::new(set)))
+}
+
+/// What a result holds; an error is a problem with this key.
+fn accept<T>(section: &Section<'_>, key: &str, result: Result<T, impl std::fmt::Display>) -> Option<T> {
+    result.map_err(|error| section.reject(key, error.to_string())).ok()
 }
 
 /// How a back end over HTTP is reached.
@@ -298,8 +296,8 @@ fn max_in_flight(section: &mut Section<'_>) -> usize {
 }
 
 /// Seconds for which a recognised session is remembered. A logout takes effect after that, so it is short.
-fn cache(section: &mut Section<'_>) -> Option<Duration> {
-    section.optional("cache", duration(Duration::ZERO..=SECOND * 30)).filter(|lifetime| !lifetime.is_zero())
+fn cache(section: &mut Section<'_>) -> Duration {
+    section.optional("cache", duration(Duration::ZERO..=SECOND * 30)).unwrap_or_default()
 }
 
 /// How a shared secret is written.
@@ -342,6 +340,13 @@ fn key_source(value: Value) -> Result<KeySource, String> {
         Some(path) => Ok(KeySource::File(PathBuf::from(path))),
         None => url(value).map(KeySource::Url),
     }
+}
+
+/// Where an issuer has its discovery document.
+fn discovery(issuer: &str) -> Result<Url, String> {
+    let mut url = url(issuer.into())?;
+    url.set_path(&format!("{}/.well-known/openid-configuration", url.path().trim_end_matches('/')));
+    Ok(url)
 }
 
 fn template(variable: &'static str) -> impl FnOnce(Value) -> Result<KeyTemplate, String> {

@@ -1,14 +1,19 @@
 //! A rule under observation: its checks are timed and counted, and its last outcome is remembered for diagnosis.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use serde::Serialize;
 use tracing::{Instrument, field, info_span};
 
 use crate::metrics::{Metrics, RuleMetrics};
-use crate::session::{CheckContext, CheckError, PresentedCredential, Rule, Session};
+use crate::session::{CheckContext, CheckError, Fault, PresentedCredential, Rule, Session};
 use crate::telemetry::trace;
+
+/// What a check may come to.
+const OUTCOMES: [&str; 4] = ["none", "allowed", "denied", "fault"];
+const FAULT: usize = 3;
 
 /// A rule with its metrics and the last that was seen of its back end.
 #[derive(Debug)]
@@ -16,7 +21,9 @@ pub struct WatchedRule {
     /// The rule itself.
     pub rule: Rule,
     metrics: RuleMetrics,
-    /// The last fault and when; a check that could find out clears it.
+    /// Which of [`OUTCOMES`] was the last.
+    last_outcome: AtomicUsize,
+    /// The last fault and when.
     fault: Mutex<Option<(Instant, String)>>,
 }
 
@@ -43,7 +50,7 @@ impl WatchedRule {
     pub fn new(rule: Rule, metrics: &Metrics) -> Self {
         let metrics = metrics.rule(&rule.name);
         metrics.backend_up.set(1);
-        Self { rule, metrics, fault: Mutex::default() }
+        Self { rule, metrics, last_outcome: AtomicUsize::default(), fault: Mutex::default() }
     }
 
     /// Runs the rule's check, timed and counted.
@@ -65,42 +72,40 @@ impl WatchedRule {
         let result = self.rule.check(credential, context).instrument(span.clone()).await;
         self.metrics.seconds.observe(start.elapsed().as_secs_f64());
         let (outcome, count) = match &result {
-            Ok(_) => ("allowed", &self.metrics.allowed),
-            Err(CheckError::Denied(_)) => ("denied", &self.metrics.denied),
-            Err(CheckError::Fault(_)) => ("fault", &self.metrics.fault),
+            Ok(_) => (1, &self.metrics.allowed),
+            Err(CheckError::Denied(_)) => (2, &self.metrics.denied),
+            Err(CheckError::Fault(_)) => (FAULT, &self.metrics.fault),
         };
         count.inc();
-        span.record("usersig.outcome", outcome);
-        if matches!(result, Err(CheckError::Fault(_))) {
+        span.record("usersig.outcome", OUTCOMES[outcome]);
+        if outcome == FAULT {
             span.record("otel.status_code", "ERROR");
         }
-        self.remember(result.as_ref().err());
+        self.remember(outcome, result.as_ref().err().and_then(CheckError::fault));
         result
     }
 
-    fn remember(&self, error: Option<&CheckError>) {
-        let fault = error.and_then(CheckError::fault);
-        // The gauge is the cheap look: while all is well, no lock is taken.
-        if fault.is_none() && self.metrics.backend_up.get() == 1 {
-            return;
+    fn remember(&self, outcome: usize, fault: Option<&Fault>) {
+        if let Some(fault) = fault {
+            // The rule's own bound says nothing of the back end.
+            if *fault == Fault::Busy {
+                return;
+            }
+            if let Ok(mut last) = self.fault.lock() {
+                *last = Some((Instant::now(), fault.to_string()));
+            }
         }
-        self.metrics.backend_up.set(i64::from(fault.is_none()));
-        if let Ok(mut last) = self.fault.lock() {
-            *last = fault.map(|fault| (Instant::now(), fault.to_string()));
-        }
+        self.last_outcome.store(outcome, Ordering::Relaxed);
+        self.metrics.backend_up.set(i64::from(outcome != FAULT));
     }
 
     pub(super) fn health(&self) -> RuleHealth<'_> {
-        let fault = self.fault.lock().ok().and_then(|fault| fault.clone());
+        let outcome = self.last_outcome.load(Ordering::Relaxed);
+        let fault = if outcome == FAULT { self.fault.lock().ok().and_then(|fault| fault.clone()) } else { None };
         let key_set = self.rule.key_set();
-        let checked = self.metrics.allowed.get() + self.metrics.denied.get() > 0;
         RuleHealth {
             name: &self.rule.name,
-            last_outcome: match (&fault, checked) {
-                (Some(_), _) => "fault",
-                (None, true) => "ok",
-                (None, false) => "none",
-            },
+            last_outcome: OUTCOMES[outcome],
             fault_age_seconds: fault.as_ref().map(|(at, _)| at.elapsed().as_secs()),
             fault: fault.map(|(_, fault)| fault),
             key_set_age_seconds: key_set.and_then(|set| set.age()).map(|age| age.as_secs()),

@@ -11,8 +11,10 @@ use super::Fault;
 use super::home::at_home;
 use crate::telemetry::trace;
 
+/// The longest answer about a credential that is read, in bytes.
+pub(super) const MAX_ANSWER: usize = 64 * 1024;
+
 /// How a back end is reached.
-#[derive(Debug)]
 pub struct BackendSettings {
     /// How long a whole answer may take.
     pub timeout: Duration,
@@ -25,7 +27,6 @@ pub struct BackendSettings {
 }
 
 /// A client for one rule's back end.
-#[derive(Debug)]
 pub(super) struct Backend {
     client: Client,
     timeout: Duration,

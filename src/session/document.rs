@@ -3,13 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 use super::Denial;
 
 /// A JSON object in which no name stands twice, at any depth.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Document(Map<String, Value>);
 
 /// Why bytes are not a [`Document`].
@@ -24,8 +24,9 @@ pub(super) enum DocumentError {
 impl Document {
     /// Reads a JSON object.
     pub(super) fn parse(json: &[u8]) -> Result<Self, DocumentError> {
-        match serde_json::from_slice(json) {
-            Ok(Strict(Value::Object(object))) => Ok(Self(object)),
+        let mut json = serde_json::Deserializer::from_slice(json);
+        match Strict.deserialize(&mut json).and_then(|value| json.end().map(|()| value)) {
+            Ok(Value::Object(object)) => Ok(Self(object)),
             Err(error) if error.is_data() => Err(DocumentError::DuplicateName),
             Ok(_) | Err(_) => Err(DocumentError::NotAnObject),
         }
@@ -123,17 +124,9 @@ fn array_index(step: &str) -> Option<usize> {
 }
 
 /// JSON whose objects hold no name twice. serde's own `Value` would keep the last of them.
-struct Strict(Value);
+struct Strict;
 
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        StrictVisitor.deserialize(deserializer).map(Self)
-    }
-}
-
-struct StrictVisitor;
-
-impl<'de> DeserializeSeed<'de> for StrictVisitor {
+impl<'de> DeserializeSeed<'de> for Strict {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -141,7 +134,7 @@ impl<'de> DeserializeSeed<'de> for StrictVisitor {
     }
 }
 
-impl<'de> Visitor<'de> for StrictVisitor {
+impl<'de> Visitor<'de> for Strict {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -178,7 +171,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let mut array = Vec::new();
-        while let Some(value) = seq.next_element_seed(StrictVisitor)? {
+        while let Some(value) = seq.next_element_seed(Strict)? {
             array.push(value);
         }
         Ok(array.into())
@@ -187,7 +180,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some(name) = map.next_key::<String>()? {
-            let value = map.next_value_seed(StrictVisitor)?;
+            let value = map.next_value_seed(Strict)?;
             if object.insert(name, value).is_some() {
                 return Err(A::Error::custom("a name stands twice"));
             }

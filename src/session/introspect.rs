@@ -6,17 +6,14 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::backend::{Backend, Reply};
-use super::cache::SessionCache;
-use super::jwt::{is_other_kind, names_one_of, numeric_date};
+use super::backend::{Backend, MAX_ANSWER};
+use super::cache::AnswerCache;
+use super::claims::{Demands, ends_at, is_other_kind};
 use super::{
     BackendError, BackendSettings, CheckContext, CheckError, Denial, Document, Fault, Pointer, PresentedCredential,
     Session,
 };
 use crate::ticket::UnixTime;
-
-/// The longest answer that is read, in bytes.
-const MAX_BODY: usize = 64 * 1024;
 
 /// Whom to ask, and what the answer must say.
 pub struct IntrospectSettings {
@@ -38,8 +35,8 @@ pub struct IntrospectSettings {
     pub user: Pointer,
     /// Members that must have these values.
     pub require: Vec<(Pointer, Value)>,
-    /// How long an active token is remembered.
-    pub cache: Option<Duration>,
+    /// How long an active token is remembered; zero: not at all.
+    pub cache: Duration,
 }
 
 /// How a client authenticates (RFC 6749, 2.3.1).
@@ -55,7 +52,7 @@ pub enum ClientAuth {
 pub struct IntrospectCheck {
     settings: IntrospectSettings,
     backend: Backend,
-    cache: Option<SessionCache>,
+    cache: AnswerCache,
 }
 
 impl IntrospectCheck {
@@ -64,7 +61,7 @@ impl IntrospectCheck {
     /// # Errors
     /// When no client can be made of them.
     pub fn new(settings: IntrospectSettings, backend: BackendSettings) -> Result<Self, BackendError> {
-        Ok(Self { backend: Backend::new(backend)?, cache: settings.cache.map(SessionCache::new), settings })
+        Ok(Self { backend: Backend::new(backend)?, cache: AnswerCache::new(settings.cache), settings })
     }
 
     /// Asks whether `credential` is an active token, and whose.
@@ -76,14 +73,8 @@ impl IntrospectCheck {
         credential: &PresentedCredential,
         context: &CheckContext<'_>,
     ) -> Result<Session, CheckError> {
-        if let Some(session) = self.cache.as_ref().and_then(|cache| cache.get(credential, context.now)) {
-            return Ok(session);
-        }
-        let session = self.judge(&self.ask(credential.as_str(), context.request_id).await?, context.now)?;
-        if let Some(cache) = &self.cache {
-            cache.put(credential, &session);
-        }
-        Ok(session)
+        let ask = self.ask(credential.as_str(), context.request_id);
+        self.cache.recognise(credential, ask, |answer| self.judge(answer, context.now)).await
     }
 
     /// Whether the endpoint knows our client, by asking about a token that is none.
@@ -91,14 +82,15 @@ impl IntrospectCheck {
     /// # Errors
     /// When it cannot be reached, or refuses our client.
     pub async fn probe(&self) -> Result<String, Fault> {
-        match self.judge(&self.ask("usersig-probe", "probe").await?, UnixTime::from_secs(0)) {
+        let answer = self.ask("usersig-probe", "probe").await;
+        match answer.and_then(|answer| self.judge(&answer, UnixTime::from_secs(0))) {
             Err(CheckError::Fault(fault)) => Err(fault),
             Err(CheckError::Denied(_)) => Ok("knows our client".to_owned()),
             Ok(_) => Err(Fault::Transport("says that a made-up token is active".to_owned())),
         }
     }
 
-    async fn ask(&self, token: &str, request_id: &str) -> Result<Reply, Fault> {
+    async fn ask(&self, token: &str, request_id: &str) -> Result<Vec<u8>, CheckError> {
         let settings = &self.settings;
         let mut form = vec![("token", token), ("token_type_hint", "access_token")];
         if settings.client_auth == ClientAuth::Post {
@@ -121,54 +113,30 @@ impl IntrospectCheck {
             };
             request.form(&form)
         };
-        self.backend.ask(request, MAX_BODY).await
+        let reply = self.backend.ask(request, MAX_ANSWER).await?;
+        if reply.status == 200 { Ok(reply.body) } else { Err(Fault::Status(reply.status).into()) }
     }
 
-    fn judge(&self, reply: &Reply, now: UnixTime) -> Result<Session, CheckError> {
-        if reply.status != 200 {
-            return Err(Fault::Status(reply.status).into());
-        }
-        let answer = Document::parse(&reply.body).map_err(|_| Fault::NotJson)?;
+    fn judge(&self, answer: &[u8], now: UnixTime) -> Result<Session, CheckError> {
+        let settings = &self.settings;
+        let answer = Document::parse(answer).map_err(|_| Fault::NotJson)?;
         match answer.get("active") {
             Some(Value::Bool(true)) => {}
             Some(Value::Bool(false)) => return Err(Denial::Inactive.into()),
             _ => return Err(Fault::NoActive.into()),
         }
-        let ends_at = match answer.get("exp") {
-            None | Some(Value::Null) => None,
-            Some(exp) => Some(numeric_date(exp).ok_or(Denial::NoExpiry)?),
-        };
-        if ends_at.is_some_and(|end| end <= now) {
-            return Err(Denial::Expired.into());
-        }
+        let ends_at = ends_at(answer.get("exp"), now)?;
         if is_other_kind(&answer) {
             return Err(Denial::TokenType.into());
         }
-        self.addressed_to_us(&answer)?;
-        Ok(Session { subject: answer.subject(&self.settings.user)?, ends_at, document: answer })
-    }
-
-    fn addressed_to_us(&self, answer: &Document) -> Result<(), Denial> {
-        let settings = &self.settings;
-        let named = |name: &str, allowed: &[String]| {
-            allowed.is_empty() || answer.get(name).is_some_and(|value| names_one_of(value, allowed))
+        let demands = Demands {
+            issuer: settings.issuer.as_deref(),
+            audience: &settings.audience,
+            parties: ("client_id", &settings.authorized_parties),
+            require: &settings.require,
         };
-        if settings.issuer.as_ref().is_some_and(|issuer| answer.get("iss").and_then(Value::as_str) != Some(issuer)) {
-            return Err(Denial::Issuer);
-        }
-        if !named("aud", &settings.audience) {
-            return Err(Denial::Audience);
-        }
-        if !named("client_id", &settings.authorized_parties) {
-            return Err(Denial::ClientId);
-        }
-        if answer.meets(&settings.require) { Ok(()) } else { Err(Denial::Requirement) }
-    }
-}
-
-impl std::fmt::Debug for IntrospectCheck {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "IntrospectCheck({})", self.settings.url)
+        demands.hold(&answer)?;
+        Ok(Session { subject: answer.subject(&settings.user)?, ends_at, document: answer })
     }
 }
 

@@ -6,13 +6,13 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
+use super::claims::{Demands, is_kind, is_other_kind, numeric_date};
 use super::document::DocumentError;
 use super::key_set::KeySet;
 use super::{CheckError, Denial, Document, Pointer, PresentedCredential, Session, VerificationKey, keys};
 use crate::ticket::UnixTime;
 
 /// What a rule demands of a token.
-#[derive(Debug)]
 pub struct JwtSettings {
     /// What verifies the signature.
     pub keys: Keys,
@@ -33,7 +33,6 @@ pub struct JwtSettings {
 }
 
 /// The keys of a rule.
-#[derive(Debug)]
 pub enum Keys {
     /// One, from the configuration.
     One(VerificationKey),
@@ -42,7 +41,6 @@ pub enum Keys {
 }
 
 /// Verifies tokens by one rule's settings.
-#[derive(Debug)]
 pub struct JwtCheck(JwtSettings);
 
 impl JwtCheck {
@@ -90,20 +88,13 @@ impl JwtCheck {
         if !["nbf", "iat"].into_iter().filter_map(|name| claims.get(name)).all(has_come) {
             return Err(Denial::NotYetValid);
         }
-        let named = |name: &str, allowed: &[String]| claims.get(name).is_some_and(|value| names_one_of(value, allowed));
-        if settings.issuer.as_ref().is_some_and(|issuer| claims.get("iss").and_then(Value::as_str) != Some(issuer)) {
-            return Err(Denial::Issuer);
-        }
-        if !settings.audience.is_empty() && !named("aud", &settings.audience) {
-            return Err(Denial::Audience);
-        }
-        if !settings.authorized_parties.is_empty() && !named("azp", &settings.authorized_parties) {
-            return Err(Denial::AuthorizedParty);
-        }
-        if !claims.meets(&settings.require) {
-            return Err(Denial::Requirement);
-        }
-        Ok(expires_at)
+        let demands = Demands {
+            issuer: settings.issuer.as_deref(),
+            audience: &settings.audience,
+            parties: ("azp", &settings.authorized_parties),
+            require: &settings.require,
+        };
+        demands.hold(claims).map(|()| expires_at)
     }
 }
 
@@ -185,32 +176,4 @@ fn is_for_access(header: &Document, claims: &Document) -> bool {
     // Claims that OpenID Connect puts into ID tokens; older Keycloaks put `nonce` into access tokens as well.
     let looks_like_id_token = ["nonce", "at_hash", "c_hash"].into_iter().any(|name| claims.get(name).is_some());
     !is_other_kind(claims) && (declared || is_kind(claims, &["bearer", "access"]) || !looks_like_id_token)
-}
-
-/// Whether the claims name a kind of token that is not for access.
-pub(super) fn is_other_kind(claims: &Document) -> bool {
-    is_kind(claims, &["refresh", "refresh_token", "offline", "id", "id_token", "logout"])
-}
-
-/// Whether the claims name one of these kinds, the way Keycloak (`typ`), Cognito (`token_use`), simplejwt (`token_type`)
-/// or flask-jwt-extended (`type`) do.
-fn is_kind(claims: &Document, kinds: &[&str]) -> bool {
-    let named = ["typ", "token_use", "token_type", "type"].into_iter().filter_map(|name| claims.lower_case(name));
-    named.into_iter().any(|kind| kinds.contains(&kind.as_str()))
-}
-
-/// A `NumericDate`: seconds since the epoch, a fraction cut off.
-pub(super) fn numeric_date(value: &Value) -> Option<UnixTime> {
-    let whole = value.as_u64();
-    let fraction = || std::time::Duration::try_from_secs_f64(value.as_f64()?).ok().map(|time| time.as_secs());
-    whole.or_else(fraction).map(UnixTime::from_secs)
-}
-
-/// Whether `value` is, or lists, one of `allowed`.
-pub(super) fn names_one_of(value: &Value, allowed: &[String]) -> bool {
-    let is_allowed = |value: &Value| value.as_str().is_some_and(|text| allowed.iter().any(|allowed| allowed == text));
-    match value {
-        Value::Array(values) => values.iter().any(is_allowed),
-        value => is_allowed(value),
-    }
 }

@@ -3,8 +3,8 @@
 //! One task per set fetches; requests read the set that is there. Only a token with an unknown key waits for a fetch,
 //! and asks for one at most once in [`COOLDOWN`], whatever came of the last.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -12,7 +12,7 @@ use jsonwebtoken::Algorithm;
 use jsonwebtoken::jwk::Jwk;
 use reqwest::Url;
 use serde_json::Value;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
@@ -36,35 +36,34 @@ const MAX_BODY: usize = 256 * 1024;
 const MAX_KEYS: usize = 64;
 
 /// Where a key set comes from.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum KeySource {
     /// A JWKS file.
     File(PathBuf),
     /// A JWKS URL.
     Url(Url),
-    /// An issuer whose discovery document names the JWKS URL (`OpenID` Connect Discovery 1.0).
-    Issuer(String),
+    /// An issuer whose discovery document, at this URL, names the JWKS URL (`OpenID` Connect Discovery 1.0).
+    Issuer(String, Url),
 }
 
 /// The keys of one issuer, as they were fetched last.
-#[derive(Debug)]
 pub struct KeySet {
     source: KeySource,
     algorithms: Vec<Algorithm>,
     backend: Backend,
     current: ArcSwap<Snapshot>,
-    fetching: Mutex<Fetching>,
+    fetches: watch::Sender<Fetches>,
     /// Somebody waits for a fetch.
     wanted: Notify,
-    /// Counts the fetches that have ended, for those who wait.
-    ended: watch::Sender<u64>,
+    /// For those who wait.
+    places: Semaphore,
 }
 
 /// A key and its `kid`.
 type NamedKey = (Option<String>, VerificationKey);
 
 /// A whole key set; replaced, never changed.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Snapshot {
     keys: Arc<[NamedKey]>,
     fetched_at: Option<Instant>,
@@ -72,10 +71,12 @@ struct Snapshot {
     failure: Option<String>,
 }
 
-#[derive(Debug, Default)]
-struct Fetching {
-    in_progress: bool,
+#[derive(Default)]
+struct Fetches {
     last_start: Option<Instant>,
+    in_progress: bool,
+    /// How many have ended.
+    ended: u64,
 }
 
 impl KeySet {
@@ -87,11 +88,11 @@ impl KeySet {
         Ok(Self {
             source,
             algorithms,
+            places: Semaphore::new(backend.max_in_flight),
             backend: Backend::new(backend)?,
             current: ArcSwap::default(),
-            fetching: Mutex::default(),
+            fetches: watch::Sender::default(),
             wanted: Notify::new(),
-            ended: watch::Sender::new(0),
         })
     }
 
@@ -107,6 +108,17 @@ impl KeySet {
         self.current.load().failure.clone()
     }
 
+    /// Reads the set where it is a file, so that nothing starts with one that cannot be used.
+    ///
+    /// # Errors
+    /// When no key in it can be used.
+    pub fn read_file(&self) -> Result<(), Fault> {
+        match &self.source {
+            KeySource::File(path) => self.usable(&read(path)?).map(drop),
+            KeySource::Url(_) | KeySource::Issuer(..) => Ok(()),
+        }
+    }
+
     /// Fetches the set once, for diagnosis.
     ///
     /// # Errors
@@ -119,12 +131,27 @@ impl KeySet {
     /// Keeps the set fresh, for ever.
     pub async fn run(&self) {
         loop {
-            self.begin();
+            self.fetches.send_modify(|fetches| {
+                fetches.last_start = Some(Instant::now());
+                fetches.in_progress = true;
+            });
             let wait = self.refresh().await;
-            self.end();
+            self.fetches.send_modify(|fetches| {
+                fetches.in_progress = false;
+                fetches.ended += 1;
+            });
+            let wanted = async {
+                // A wish that is left over from before this fetch does not count.
+                loop {
+                    self.wanted.notified().await;
+                    if self.may_start() {
+                        return;
+                    }
+                }
+            };
             tokio::select! {
                 () = sleep(wait) => {}
-                () = self.wanted_after_cooldown() => {}
+                () = wanted => {}
             }
         }
     }
@@ -132,16 +159,20 @@ impl KeySet {
     /// Verifies a token with the key that it names, waiting for a fetch if that key is unknown.
     pub(super) async fn verify(&self, token: &UnverifiedToken<'_>) -> Result<(), CheckError> {
         // Before the look at the set, so that no fetch ends unseen in between.
-        let mut ended = self.ended.subscribe();
+        let ended = self.fetches.borrow().ended;
         if let Some(verdict) = self.current.load().verify(token) {
             return Ok(verdict?);
         }
-        if self.want_fetch() {
+        let may_start = self.may_start();
+        if may_start {
+            self.wanted.notify_one();
+        }
+        if may_start || self.fetches.borrow().in_progress {
+            let _place = self.places.try_acquire().map_err(|_| Fault::Busy)?;
             let deadline = self.backend.timeout();
-            timeout(deadline, ended.changed())
-                .await
-                .map_err(|_| Fault::Timeout(deadline))?
-                .map_err(|_| unreachable_issuer())?;
+            let mut fetches = self.fetches.subscribe();
+            let end = timeout(deadline, fetches.wait_for(|fetches| fetches.ended > ended)).await;
+            end.map_err(|_| Fault::Timeout(deadline))?.map_err(|_| unreachable_issuer())?;
         }
         let current = self.current.load();
         match (current.verify(token), &current.failure) {
@@ -152,38 +183,9 @@ impl KeySet {
         }
     }
 
-    /// Asks for a fetch; whether one is under way or about to be.
-    fn want_fetch(&self) -> bool {
-        let Ok(fetching) = self.fetching.lock() else { return false };
-        let cooled_down = fetching.last_start.is_none_or(|start| start.elapsed() >= COOLDOWN);
-        if cooled_down {
-            self.wanted.notify_one();
-        }
-        fetching.in_progress || cooled_down
-    }
-
-    /// Resolves when a fetch is wanted; a wish that is left over from before the last fetch does not count.
-    async fn wanted_after_cooldown(&self) {
-        loop {
-            self.wanted.notified().await;
-            let start = self.fetching.lock().ok().and_then(|fetching| fetching.last_start);
-            if start.is_none_or(|start| start.elapsed() >= COOLDOWN) {
-                return;
-            }
-        }
-    }
-
-    fn begin(&self) {
-        if let Ok(mut fetching) = self.fetching.lock() {
-            *fetching = Fetching { in_progress: true, last_start: Some(Instant::now()) };
-        }
-    }
-
-    fn end(&self) {
-        if let Ok(mut fetching) = self.fetching.lock() {
-            fetching.in_progress = false;
-        }
-        self.ended.send_modify(|count| *count += 1);
+    /// Whether a fetch that a token asks for may start.
+    fn may_start(&self) -> bool {
+        self.fetches.borrow().last_start.is_none_or(|start| start.elapsed() >= COOLDOWN)
     }
 
     /// Fetches the set and swaps it in, or keeps the old one; how long to wait until the next time.
@@ -214,39 +216,26 @@ impl KeySet {
 
     async fn fetch(&self) -> Result<(Vec<NamedKey>, Duration), Fault> {
         let (json, lifetime) = match &self.source {
-            KeySource::File(path) => {
-                let json =
-                    std::fs::read(path).map_err(|error| Fault::NoKeySet(format!("{}: {error}", path.display())))?;
-                (json, *LIFETIME.start())
-            }
+            KeySource::File(path) => (read(path)?, *LIFETIME.start()),
             KeySource::Url(url) => self.get(url.clone()).await?,
-            KeySource::Issuer(issuer) => {
-                let url = self.discover(issuer).await?;
+            KeySource::Issuer(issuer, discovery) => {
+                let url = self.discover(issuer, discovery).await?;
                 self.get(url).await?
             }
         };
-        let set = Document::parse(&json).map_err(|_| Fault::NoKeySet("it is not a JSON object".to_owned()))?;
-        let keys = set.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        let usable: Vec<_> = keys.iter().filter_map(|key| self.usable(key)).take(MAX_KEYS).collect();
-        if usable.is_empty() {
-            return Err(Fault::NoKeySet(format!("none of its {} keys can be used with the rule's algs", keys.len())));
-        }
-        Ok((usable, lifetime))
+        Ok((self.usable(&json)?, lifetime))
     }
 
     /// The JWKS URL that the issuer's discovery document names.
-    async fn discover(&self, issuer: &str) -> Result<Url, Fault> {
+    async fn discover(&self, issuer: &str, discovery: &Url) -> Result<Url, Fault> {
         let fault = |what: &str| Fault::NoKeySet(format!("discovery: {what}"));
-        let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-        let url = Url::parse(&url).map_err(|_| fault("the issuer is not a URL"))?;
-        let is_secure = url.scheme() == "https";
-        let (json, _) = self.get(url).await?;
+        let (json, _) = self.get(discovery.clone()).await?;
         let document = Document::parse(&json).map_err(|_| fault("not a JSON object"))?;
         if document.get("issuer").and_then(Value::as_str) != Some(issuer) {
             return Err(fault("its issuer is not exactly the rule's"));
         }
         let jwks = document.get("jwks_uri").and_then(Value::as_str).and_then(|url| Url::parse(url).ok());
-        jwks.filter(|url| url.scheme() == "https" || (!is_secure && url.scheme() == "http"))
+        jwks.filter(|url| url.scheme() == "https" || (url.scheme() == "http" && discovery.scheme() == "http"))
             .ok_or_else(|| fault("its jwks_uri is not a URL as secure as the issuer's"))
     }
 
@@ -258,11 +247,20 @@ impl KeySet {
         }
     }
 
-    /// A key of the set, unless it is not one for verifying with the rule's algorithms.
-    fn usable(&self, key: &Value) -> Option<NamedKey> {
-        let jwk: Jwk = serde_json::from_value(key.clone()).ok()?;
-        let key = VerificationKey::from_jwk(&jwk, &self.algorithms)?;
-        Some((jwk.common.key_id, key))
+    /// The keys of a set that are for verifying with the rule's algorithms.
+    fn usable(&self, json: &[u8]) -> Result<Vec<NamedKey>, Fault> {
+        let set = Document::parse(json).map_err(|_| Fault::NoKeySet("it is not a JSON object".to_owned()))?;
+        let keys = set.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let usable = |key: &Value| {
+            let jwk: Jwk = serde_json::from_value(key.clone()).ok()?;
+            let key = VerificationKey::from_jwk(&jwk, &self.algorithms)?;
+            Some((jwk.common.key_id, key))
+        };
+        let usable: Vec<_> = keys.iter().filter_map(usable).take(MAX_KEYS).collect();
+        if usable.is_empty() {
+            return Err(Fault::NoKeySet(format!("none of its {} keys can be used with the rule's algs", keys.len())));
+        }
+        Ok(usable)
     }
 }
 
@@ -283,9 +281,13 @@ impl std::fmt::Display for KeySource {
         match self {
             Self::File(path) => write!(f, "{}", path.display()),
             Self::Url(url) => write!(f, "{url}"),
-            Self::Issuer(issuer) => f.write_str(issuer),
+            Self::Issuer(issuer, _) => f.write_str(issuer),
         }
     }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Fault> {
+    std::fs::read(path).map_err(|error| Fault::NoKeySet(format!("{}: {error}", path.display())))
 }
 
 /// `max-age` of `Cache-Control`, within bounds.

@@ -5,6 +5,7 @@
 
 mod backend;
 mod cache;
+mod claims;
 mod document;
 mod error;
 mod home;
@@ -35,7 +36,6 @@ use std::sync::Arc;
 use crate::ticket::UnixTime;
 
 /// One way to recognise a session.
-#[derive(Debug)]
 pub struct Rule {
     /// The name that logs and metrics show.
     pub name: String,
@@ -100,6 +100,13 @@ impl Rule {
     }
 }
 
+/// By its name alone: what it holds is secret in places.
+impl fmt::Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Rule({})", self.name)
+    }
+}
+
 /// What a check may know of the request beside the credential.
 #[derive(Debug, Clone, Copy)]
 pub struct CheckContext<'a> {
@@ -128,7 +135,6 @@ pub enum CredentialSource {
 }
 
 /// The kinds of check.
-#[derive(Debug)]
 pub enum Check {
     /// A JSON Web Token, verified here.
     Jwt(JwtCheck),
@@ -175,7 +181,7 @@ impl fmt::Debug for PresentedCredential {
 }
 
 /// A login that a check has recognised.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Session {
     /// Whose it is, as the customer's back end knows the user.
     pub subject: String,

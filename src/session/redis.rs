@@ -11,7 +11,6 @@ use super::redis_server::{RedisAddress, RedisServer};
 use super::{CheckContext, CheckError, Denial, Document, Fault, Pointer, Session};
 
 /// Where a session is in Redis, and how to read it.
-#[derive(Debug)]
 pub struct RedisSettings {
     /// The session's key, around its id.
     pub key: KeyTemplate,
@@ -117,13 +116,15 @@ impl RedisCheck {
         let mut other = connection.clone();
         let value = async {
             match &self.settings.field {
-                Some(field) => connection.hget::<_, _, Option<Vec<u8>>>(&key, field).await,
+                Some(field) => connection.hmget(&key, &[field]).await.map(|(value,): (Option<Vec<u8>>,)| value),
                 None => connection.get(&key).await,
             }
         };
         let (value, ttl) = tokio::join!(value, other.pttl::<_, i64>(&key));
-        let value = value.map_err(refusal_or_fault)?.ok_or(Denial::UnknownSession)?;
-        let left = match ttl.map_err(refusal_or_fault)? {
+        // Both, so that a right that is missing shows before there is a session.
+        let (value, ttl) = (value.map_err(refusal_or_fault)?, ttl.map_err(refusal_or_fault)?);
+        let value = value.ok_or(Denial::UnknownSession)?;
+        let left = match ttl {
             -1 => None,
             left => Some(Duration::from_millis(u64::try_from(left).map_err(|_| Denial::UnknownSession)?)),
         };
@@ -178,12 +179,6 @@ fn is_session_id(id: &str) -> bool {
 /// A key that holds another type is no session; every other error leaves the question open.
 fn refusal_or_fault(error: RedisError) -> CheckError {
     if error.code() == Some("WRONGTYPE") { Denial::WrongValue.into() } else { Fault::from(error).into() }
-}
-
-impl std::fmt::Debug for RedisCheck {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "RedisCheck({:?})", self.settings)
-    }
 }
 
 #[cfg(test)]

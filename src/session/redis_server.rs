@@ -27,14 +27,8 @@ pub struct RedisAddress {
 pub struct RedisServer {
     client: Client,
     timeout: Duration,
-    connection: Mutex<Connection>,
-}
-
-/// The connection, made when it is first used.
-#[derive(Default)]
-struct Connection {
-    manager: Option<ConnectionManager>,
-    made_at: Option<Instant>,
+    /// Made when it is first used, and when that was.
+    connection: Mutex<Option<(ConnectionManager, Instant)>>,
 }
 
 impl RedisServer {
@@ -101,7 +95,7 @@ impl RedisServer {
 
     fn connection(&self) -> Result<ConnectionManager, Fault> {
         let mut connection = self.connection.lock().map_err(|_| Fault::Redis("a use of it panicked".to_owned()))?;
-        if let Some(manager) = &connection.manager {
+        if let Some((manager, _)) = &*connection {
             return Ok(manager.clone());
         }
         // Within the deadline there is time for one try; the caller decides about the next.
@@ -110,16 +104,14 @@ impl RedisServer {
             .set_connection_timeout(Some(self.timeout))
             .set_response_timeout(Some(self.timeout));
         let manager = ConnectionManager::new_lazy_with_config(self.client.clone(), config)?;
-        *connection = Connection { manager: Some(manager.clone()), made_at: Some(Instant::now()) };
+        *connection = Some((manager.clone(), Instant::now()));
         Ok(manager)
     }
 
     /// Lets the next use make a new connection: the manager replaces one that broke, but not one that has gone silent.
     fn give_up_connection(&self) {
-        if let Ok(mut connection) = self.connection.lock()
-            && connection.made_at.is_none_or(|made_at| made_at.elapsed() >= Self::RENEWAL)
-        {
-            *connection = Connection::default();
+        if let Ok(mut connection) = self.connection.lock() {
+            connection.take_if(|(_, made_at)| made_at.elapsed() >= Self::RENEWAL);
         }
     }
 }

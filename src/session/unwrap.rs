@@ -57,16 +57,6 @@ fn express<'a>(cookie: &'a str, secrets: &[Zeroizing<String>]) -> Result<Cow<'a,
     if secrets.iter().any(signed_with) { Ok(id.to_owned().into()) } else { Err(Denial::CookieSignature) }
 }
 
-impl std::fmt::Debug for Unwrap {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::None => "None",
-            Self::Express(_) => "Express([redacted])",
-            Self::Base64 => "Base64",
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

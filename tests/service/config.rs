@@ -211,6 +211,8 @@ fn a_wrong_or_missing_value_of_each_check_is_one_problem_under_its_key() {
             &["\"ftp://a\"", "\"idp.example.com\"", "1", "\"https://user:SENTINEL@a/\"", "\"htps://user:SENTINEL@a/\""]
                 [..],
         ),
+        (RULES[1], "jwks", &["\"file:{dir}/nothing.json\"", "\"file:{dir}/app.key\"", "\"file:\""]),
+        (&without(RULES[1], "jwks"), "issuer", &["\"not a url\"", "\"idp\"", "\"https://user:SENTINEL@a/\""]),
         (RULES[1], "timeout", &["2", "\"0s\"", "\"31s\""]),
         (RULES[2], "url", &["\"backend:8000\"", "\"/me\"", "\"ftp://a\"", "1", "\"http://user:SENTINEL@a/\"", "\"\""]),
         (RULES[2], "method", &["\"PUT\"", "\"get\"", "1"]),

@@ -12,7 +12,7 @@ use crate::support::keys::session_with;
 use crate::support::redis::Redis;
 use crate::support::service::Service;
 use crate::support::setup::{Setup, parts};
-use crate::verdict::{allowed, ask, unavailable};
+use crate::verdict::{allowed, ask, denied, unavailable};
 
 /// An app whose tickets end with their sessions, and one rule.
 fn bound(rule: &str) -> Setup {
@@ -54,6 +54,12 @@ fn the_life_of_a_key_in_redis_bounds_the_ticket() {
     remember(&redis);
     redis.run::<()>(&format!("PERSIST sess:{ID}"));
     unbounded(&service, &ask(&service, present));
+    // A session that ends before its key does.
+    let tailed = service.setup.with("min_ttl = \"301s\"\n").start();
+    redis.run::<()>(&format!("EXPIRE sess:{ID} 401"));
+    ends_with(&ask(&tailed, present), "alice", 100);
+    redis.run::<()>(&format!("EXPIRE sess:{ID} 300"));
+    denied(&tailed, &ask(&tailed, present), "check", "min_ttl");
 
     // What frameworks really set: a day in Express, 31 of them in Flask, which the app's own limit cuts.
     let express = Site::express(&redis);

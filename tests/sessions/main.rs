@@ -13,6 +13,7 @@ mod cases_redis_down;
 mod frozen;
 mod issuer;
 mod jwks;
+mod key_rules;
 mod life;
 mod load;
 mod one_rule;

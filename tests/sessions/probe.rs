@@ -8,10 +8,11 @@ use crate::support::backend::{Backend, Reply};
 use crate::support::clock::eventually;
 use crate::support::command::Finished;
 use crate::support::component::free_port;
+use crate::support::proxy::{Proxy, Weather};
 use crate::support::redis::Redis;
 use crate::support::setup::{Setup, parts};
 use crate::tls::{Authority, Nginx};
-use crate::verdict::{allowed, ask, denied, unavailable, whole};
+use crate::verdict::{allowed, ask, checks, denied, unavailable, whole};
 
 /// The keys of a rule behind its name; `from` differs in each, and their users do not matter.
 fn rule(name: &str, keys: &str) -> String {
@@ -65,7 +66,7 @@ fn a_probe_says_what_works() {
     ]);
     assert_eq!(finished.code, Some(0), "{finished:?}");
     for (begin, words) in [
-        ("http: ok", "answers 401 without a credential"),
+        ("http: ok", "denies a request without a credential"),
         ("coded: ok", "denies a request without a credential"),
         ("redis: ok", "lets us read sessions"),
         ("jwks: ok", "1 usable key(s)"),
@@ -84,6 +85,7 @@ fn a_probe_says_what_does_not() {
     let (redis, frozen, issuer) = (Redis::start(), Redis::start(), Issuer::start());
     frozen.component().freeze();
     redis.run::<()>("ACL SETUSER usersig on >a-password ~sess:* ~off:* +get +pttl");
+    redis.run::<()>("ACL SETUSER timeless on >a-password ~sess:* +get");
     let open = Backend::always(Reply::json(json!({"id": "everybody"})));
     let page = Backend::always(Reply::new(302, "").header("location", "/login"));
     let (html, missing) = (Backend::always(Reply::new(200, "<html>")), Backend::always(Reply::new(404, "")));
@@ -117,9 +119,9 @@ fn a_probe_says_what_does_not() {
         redis_at("password", &with_user(redis.address(), "").replace("env:PASSWORD", "env:WRONG")),
         redis_at("exists", &with_user(redis.address(), "deny_if_exists = \"off:{user}\"")),
         redis_at("field", &with_user(redis.address(), "field = \"user\"")),
+        redis_at("life", &with_user(redis.address(), "").replace("usersig@", "timeless@")),
         set("nokeys", &format!("jwks = \"{}\"", empty.url())),
         set("noset", &format!("jwks = \"{}\"", missing.url())),
-        set("nofile", "jwks = \"file:{dir}/nothing.json\""),
         set("discovery", &format!("issuer = \"{}\"", other.url())),
         introspect("client", "WRONG", &url),
         introspect("endpoint", "SECRET", &issuer.client.url("/realms/a/introspect")),
@@ -136,9 +138,9 @@ fn a_probe_says_what_does_not() {
         ("password", "authentication failed"),
         ("exists", "NOPERM"),
         ("field", "NOPERM"),
+        ("life", "NOPERM"),
         ("nokeys", "none of its 1 keys can be used"),
         ("noset", "status 404"),
-        ("nofile", "nothing.json"),
         ("discovery", "issuer is not exactly the rule's"),
         ("client", "status 401"),
         ("endpoint", "status 404"),
@@ -159,9 +161,9 @@ fn readiness_and_metrics_tell_of_each_rule() {
     let up = || whole(service.metrics().of("usersig_session_backend_up{rule=\"victim\"}"));
     assert_eq!(health(), json!([{"name": "victim", "lastOutcome": "none"}]));
     allowed(&ask(&service, present), "alice");
-    assert_eq!((health(), up()), (json!([{"name": "victim", "lastOutcome": "ok"}]), 1));
+    assert_eq!((health(), up()), (json!([{"name": "victim", "lastOutcome": "allowed"}]), 1));
     denied(&service, &ask(&service, |call| call.header("x-session", &ID.to_lowercase())), "check", "no such session");
-    assert_eq!((health(), up()), (json!([{"name": "victim", "lastOutcome": "ok"}]), 1));
+    assert_eq!((health(), up()), (json!([{"name": "victim", "lastOutcome": "denied"}]), 1));
     redis.kill();
     unavailable(&service, &ask(&service, present), "Redis: Connection refused");
     let sick = health();
@@ -171,7 +173,7 @@ fn readiness_and_metrics_tell_of_each_rule() {
     redis.restart();
     remember(&redis);
     eventually("it is well again", || (ask(&service, present).status == 200).then_some(()));
-    assert_eq!((health(), up()), (json!([{"name": "victim", "lastOutcome": "ok"}]), 1));
+    assert_eq!((health(), up()), (json!([{"name": "victim", "lastOutcome": "allowed"}]), 1));
 
     // That a back end is down takes no replica out of rotation, and neither does one that has never been reached.
     let service = http_rule(format!("127.0.0.1:{}", free_port())).start();
@@ -189,6 +191,28 @@ fn readiness_and_metrics_tell_of_each_rule() {
     let health = eventually("the set is fetched", fetched);
     assert!(health[0]["keySetFailure"].is_null(), "{health}");
     assert!(service.metrics().beginning("usersig_key_set_age_seconds{rule=\"set\"}").len() == 1);
+}
+
+#[test]
+fn a_rule_that_is_busy_has_no_back_end_that_is_down() {
+    let backend = Backend::always(Reply::json(json!({"user": "alice"})));
+    let proxy = Proxy::to(backend.address);
+    let service = http_rule(proxy.address).with("timeout = \"30s\"\nmax_in_flight = 1\n").start();
+    allowed(&ask(&service, present), "alice");
+    proxy.set(Weather::BlackHole);
+    let mut clients = [(); 2].map(|()| {
+        let mut client = service.public.connect();
+        client.send(format!("POST /v1/usersig HTTP/1.1\r\nhost: h\r\nx-session: {ID}\r\n\r\n"));
+        client
+    });
+    eventually("one is too many", || (checks(&service, "victim", "fault") == 1).then_some(()));
+    let health = service.ops.get("/readyz").send().ok_ready();
+    assert_eq!(health, json!([{"name": "victim", "lastOutcome": "allowed"}]));
+    assert_eq!(whole(service.metrics().of("usersig_session_backend_up{rule=\"victim\"}")), 1);
+    proxy.set(Weather::Fair);
+    let mut statuses = clients.each_mut().map(|client| client.read().expect("an answer").status);
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 503]);
 }
 
 impl crate::support::client::Answer {

@@ -3,19 +3,22 @@
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::set_socket_linger;
 use rustix::process::Signal;
 use serde_json::json;
 
+use crate::issuer::{CLIENT_SECRET, IM, Issuer, OPAQUE};
 use crate::one_rule::{ID, back, http_rule, present, redis_rule, remember};
 use crate::support::backend::{Backend, Reply};
+use crate::support::client::Call;
 use crate::support::clock::eventually;
 use crate::support::proxy::{Proxy, Weather};
 use crate::support::raw::Connection;
 use crate::support::redis::Redis;
-use crate::support::setup::Setup;
+use crate::support::service::Service;
+use crate::support::setup::{Setup, parts};
 use crate::verdict::{allowed, ask, tickets, unavailable};
 
 #[test]
@@ -58,51 +61,92 @@ fn redis_that_restarted_while_nobody_asked_costs_no_request() {
     allowed(&ask(&service, present), "alice");
 }
 
+const FOUL: [Weather; 4] = [
+    Weather::BlackHole,
+    Weather::Reset,
+    Weather::Delay(Duration::from_secs(2)),
+    Weather::Drip(Duration::from_millis(200)),
+];
+
+/// Presents a session through every kind of weather before the back end of a rule whose deadline is 500 ms.
+fn weather_passes(service: &Service, proxy: &Proxy, present: impl Fn(Call<'_>) -> Call<'_>) {
+    allowed(&ask(service, &present), "alice");
+    for weather in FOUL {
+        proxy.set(weather);
+        let before = tickets(service);
+        for _ in 0..5 {
+            let since = Instant::now();
+            unavailable(service, &ask(service, &present), "");
+            assert!(since.elapsed() < Duration::from_secs(5), "{weather:?}: {:?}", since.elapsed());
+        }
+        assert_eq!(tickets(service), before, "{weather:?}");
+        proxy.set(Weather::Fair);
+        eventually("it is back by itself", || (ask(service, &present).status == 200).then_some(()));
+    }
+}
+
 #[test]
 fn whatever_happens_on_the_way_to_redis_passes() {
     let redis = Redis::start();
     remember(&redis);
     let proxy = Proxy::to(([127, 0, 0, 1], redis.port));
-    let service = redis_rule(proxy.address).start();
-    allowed(&ask(&service, present), "alice");
-    for weather in [
-        Weather::BlackHole,
-        Weather::Reset,
-        Weather::Delay(Duration::from_secs(2)),
-        Weather::Drip(Duration::from_millis(200)),
-    ] {
-        proxy.set(weather);
-        let before = tickets(&service);
-        for _ in 0..5 {
-            unavailable(&service, &ask(&service, present), "");
-        }
-        assert_eq!(tickets(&service), before, "{weather:?}");
-        proxy.set(Weather::Fair);
-        back(&service);
-    }
+    weather_passes(&redis_rule(proxy.address).start(), &proxy, present);
 }
 
 #[test]
 fn whatever_happens_on_the_way_to_a_back_end_passes() {
     let backend = Backend::always(Reply::json(json!({"user": "alice"})));
     let proxy = Proxy::to(backend.address);
-    let service = http_rule(proxy.address).with("timeout = \"500ms\"\n").start();
-    allowed(&ask(&service, present), "alice");
-    for weather in [
-        Weather::BlackHole,
-        Weather::Reset,
-        Weather::Delay(Duration::from_secs(2)),
-        Weather::Drip(Duration::from_millis(200)),
-    ] {
-        proxy.set(weather);
-        let before = tickets(&service);
-        for _ in 0..5 {
-            unavailable(&service, &ask(&service, present), "");
+    weather_passes(&http_rule(proxy.address).with("timeout = \"500ms\"\n").start(), &proxy, present);
+}
+
+#[test]
+fn whatever_happens_on_the_way_to_an_introspection_endpoint_passes() {
+    let issuer = Issuer::start();
+    let proxy = Proxy::to(issuer.client.address);
+    let rule = format!(
+        "[[session]]\nname = \"victim\"\nfrom = \"bearer\"\ncheck = \"introspect\"\nclient_id = \"usersig\"\n\
+         client_secret = \"env:SECRET\"\ntimeout = \"500ms\"\n\
+         url = \"http://{}/realms/a/protocol/openid-connect/token/introspect\"\n",
+        proxy.address
+    );
+    let service = Setup::new([parts::ONE_APP, &rule].concat()).env("SECRET", CLIENT_SECRET).start();
+    let token = issuer.login("alice", OPAQUE).access;
+    weather_passes(&service, &proxy, |call| call.bearer(&token));
+}
+
+#[test]
+fn whatever_happens_on_the_way_to_a_key_set_passes() {
+    let issuer = Issuer::start();
+    let token = issuer.login("alice", IM).access;
+    // Side by side, since the issuer is asked again after 30 seconds only.
+    thread::scope(|scope| {
+        for weather in FOUL {
+            let (issuer, token) = (issuer.client.address, &token);
+            scope.spawn(move || {
+                let proxy = Proxy::to(issuer);
+                proxy.set(weather);
+                let rule = format!(
+                    "[[session]]\nname = \"victim\"\nfrom = \"bearer\"\ncheck = \"jwt\"\naudience = [\"im\"]\n\
+                     timeout = \"500ms\"\njwks = \"http://{}/realms/a/jwks\"\n",
+                    proxy.address
+                );
+                let service = Setup::new([parts::ONE_APP, &rule].concat()).start();
+                for _ in 0..5 {
+                    let since = Instant::now();
+                    unavailable(&service, &ask(&service, |call| call.bearer(token)), "");
+                    assert!(since.elapsed() < Duration::from_secs(5), "{weather:?}: {:?}", since.elapsed());
+                }
+                assert_eq!(tickets(&service), 0, "{weather:?}");
+                proxy.set(Weather::Fair);
+                let is_back = || (ask(&service, |call| call.bearer(token)).status == 200).then_some(());
+                eventually("the key set is there", is_back);
+                // Whatever happens later, the keys stay.
+                proxy.set(weather);
+                allowed(&ask(&service, |call| call.bearer(token)), "alice");
+            });
         }
-        assert_eq!(tickets(&service), before, "{weather:?}");
-        proxy.set(Weather::Fair);
-        back(&service);
-    }
+    });
 }
 
 #[test]

@@ -1,0 +1,73 @@
+//! What a token's claims and a back end's answer have in common: times, kinds of token, and whom one is for.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{CheckError, Denial, Document, Fault, Pointer};
+use crate::ticket::UnixTime;
+
+/// Unix seconds beyond this, the year 5138, are milliseconds.
+const LATEST: UnixTime = UnixTime::from_secs(100_000_000_000);
+
+/// The end that a back end names for a session; absent or null, it names none.
+pub(super) fn ends_at(time: Option<&Value>, now: UnixTime) -> Result<Option<UnixTime>, CheckError> {
+    let Some(time) = time.filter(|time| !time.is_null()) else { return Ok(None) };
+    let end = numeric_date(time).filter(|end| *end < LATEST).ok_or(Fault::Expiry)?;
+    if end > now { Ok(Some(end)) } else { Err(Denial::Expired.into()) }
+}
+
+/// A `NumericDate`: seconds since the epoch, a fraction cut off.
+pub(super) fn numeric_date(value: &Value) -> Option<UnixTime> {
+    let fraction = || Duration::try_from_secs_f64(value.as_f64()?).ok().map(|time| time.as_secs());
+    value.as_u64().or_else(fraction).map(UnixTime::from_secs)
+}
+
+/// What a rule demands of those who issued a token and whom it is for. An empty list admits any or none.
+pub(super) struct Demands<'a> {
+    pub(super) issuer: Option<&'a str>,
+    pub(super) audience: &'a [String],
+    /// The claim that names the client, and those that it may name.
+    pub(super) parties: (&'static str, &'a [String]),
+    pub(super) require: &'a [(Pointer, Value)],
+}
+
+impl Demands<'_> {
+    /// # Errors
+    /// The first that is not met.
+    pub(super) fn hold(&self, claims: &Document) -> Result<(), Denial> {
+        let names = |name: &str, allowed: &[String]| {
+            allowed.is_empty() || claims.get(name).is_some_and(|value| names_one_of(value, allowed))
+        };
+        let (party, parties) = self.parties;
+        if self.issuer.is_some_and(|issuer| claims.get("iss").and_then(Value::as_str) != Some(issuer)) {
+            Err(Denial::Issuer)
+        } else if !names("aud", self.audience) {
+            Err(Denial::Audience)
+        } else if !names(party, parties) {
+            Err(Denial::AuthorizedParty)
+        } else if !claims.meets(self.require) {
+            Err(Denial::Requirement)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Whether `value` is, or lists, one of `allowed`.
+fn names_one_of(value: &Value, allowed: &[String]) -> bool {
+    let is_allowed = |value: &Value| value.as_str().is_some_and(|text| allowed.iter().any(|allowed| allowed == text));
+    value.as_array().map_or_else(|| is_allowed(value), |values| values.iter().any(is_allowed))
+}
+
+/// Whether the claims name a kind of token that is not for access.
+pub(super) fn is_other_kind(claims: &Document) -> bool {
+    is_kind(claims, &["refresh", "refresh_token", "offline", "id", "id_token", "logout"])
+}
+
+/// Whether the claims name one of these kinds, the way Keycloak (`typ`), Cognito (`token_use`), simplejwt (`token_type`)
+/// or flask-jwt-extended (`type`) do.
+pub(super) fn is_kind(claims: &Document, kinds: &[&str]) -> bool {
+    let mut named = ["typ", "token_use", "token_type", "type"].into_iter().filter_map(|name| claims.lower_case(name));
+    named.any(|kind| kinds.contains(&kind.as_str()))
+}
