@@ -112,7 +112,10 @@ fn no_forged_token_is_accepted_by_any_rule() {
         *families.entry(name.split(':').next().unwrap_or_default()).or_default() += 1;
         for (rule, header) in RULES {
             let answer = ask(header, token);
-            assert!([401, 403, 422].contains(&answer.status), "{rule} answers {} to {name}: {token}", answer.status);
+            // A rightly signed subject may be no user, or one who gets no ticket; anything else is no session.
+            let is_signed = rule == "hs" && name.starts_with("claims: sub ");
+            let wanted: &[u16] = if is_signed { &[401, 403, 422] } else { &[401] };
+            assert!(wanted.contains(&answer.status), "{rule} answers {} to {name}: {token}", answer.status);
             presented += 1;
         }
     }
