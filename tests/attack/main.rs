@@ -10,6 +10,10 @@ mod addresses;
 mod backend;
 mod connections;
 mod faults;
+mod files;
+#[path = "../sessions/jwks.rs"]
+#[expect(dead_code, reason = "only RSA keys are used")]
+mod jwks;
 mod limits;
 mod overload;
 mod parallel;
