@@ -9,6 +9,7 @@ mod support;
 mod addresses;
 mod backend;
 mod connections;
+mod debug;
 mod faults;
 mod files;
 #[path = "../sessions/jwks.rs"]
