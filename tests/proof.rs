@@ -31,9 +31,10 @@ fn every_test_that_is_named_exists() {
                 text = fs::read_to_string(root.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
                 files += 1;
             } else {
-                // The attribute stands before it, in a `proptest!` too.
+                // Its attribute stands behind the item before it.
                 let before = text.split_once(&format!("fn {name}(")).map(|(before, _)| before);
-                let is_test = before.is_some_and(|before| before.contains("#[test]") || before.contains("proptest!"));
+                let is_test =
+                    before.and_then(|text| text.rsplit("}\n").next()).is_some_and(|text| text.contains("test]"));
                 assert!(is_test, "{name} is no test of its file, in the row {}", row[0]);
                 tests += 1;
             }
