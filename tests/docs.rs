@@ -11,29 +11,15 @@ use usersig::http::Code;
 use usersig::metrics::Metrics;
 use usersig::ticket::{SdkAppId, SecretKey};
 
-use support::SECRET;
 use support::command::Run;
 use support::keys::P256;
 use support::setup::Setup;
+use support::{CERTIFICATE, SECRET};
 
 const README: &str = include_str!("../README.md");
 const READMES: [&str; 2] = [README, include_str!("../README.zh-CN.md")];
 const SAMPLE: &str = include_str!("../deploy/usersig.toml");
 const OPENAPI: &str = include_str!("../openapi.yaml");
-
-/// A certificate of nobody's, for `ca_file`.
-const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----
-MIIBiDCCAS2gAwIBAgIUOY1An4xZ2lpu/lpL2MlMTXCWIfUwCgYIKoZIzj0EAwIw
-GDEWMBQGA1UEAwwNdXNlcnNpZy10ZXN0czAgFw0yNjExMjQwMzI3NDRaGA8yMTI2
-MTAzMTAzMjc0NFowGDEWMBQGA1UEAwwNdXNlcnNpZy10ZXN0czBZMBMGByqGSM49
-AgEGCCqGSM49AwEHA0IABHWhsWvTA+F/ESCQiQggUUoMpVimbcEJmjemSxtu0wa1
-/Oj9wrYiSC6laa1ojSeYXlE6lZDnrZlJHV1kaHcbmDyjUzBRMB0GA1UdDgQWBBSP
-NL9WLl305V5/nW4oKDm2NTjPojAfBgNVHSMEGDAWgBSPNL9WLl305V5/nW4oKDm2
-NTjPojAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0kAMEYCIQDwZkFN3YZj
-0MAqtxhL/b4/Eh+6RavAZSY7tre1wBB1sAIhAP9mhU7wiMYSyV1ksf0l99zm9wtP
-GPtRN8jxEfxIKUGx
------END CERTIFICATE-----
-";
 
 /// A configuration with stand-ins for the secrets and files that it refers to.
 fn setup(config: &str) -> Setup {

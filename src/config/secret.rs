@@ -53,11 +53,15 @@ impl SecretSource {
         let text = match self {
             Self::Env(name) => std::env::var(name).map(Zeroizing::new).map_err(|_| SecretError::Env(name.clone()))?,
             Self::File(path) => {
-                let mut text = Zeroizing::new(String::new());
-                File::open(path)
-                    .and_then(|file| file.take(Self::MAX_LEN).read_to_string(&mut text))
-                    .map_err(|error| SecretError::File { path: path.clone(), error })?;
-                text
+                let read = || {
+                    let file = File::open(path)?;
+                    // The last byte is for the read that finds the end: a string that grows leaves its old place unwiped.
+                    let room = file.metadata()?.len().min(Self::MAX_LEN) + 1;
+                    let mut text = Zeroizing::new(String::with_capacity(usize::try_from(room).unwrap_or_default()));
+                    file.take(Self::MAX_LEN).read_to_string(&mut text)?;
+                    Ok(text)
+                };
+                read().map_err(|error| SecretError::File { path: path.clone(), error })?
             }
         };
         match text.trim() {

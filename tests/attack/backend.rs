@@ -18,11 +18,16 @@ pub(crate) struct SlowBackend {
 impl SlowBackend {
     /// A back end that thinks for `delay`.
     pub(crate) fn start(delay: Duration) -> Self {
+        Self::start_with(move || sleep(delay))
+    }
+
+    /// A back end that does this before each answer.
+    pub(crate) fn start_with(think: impl Fn() + Send + Sync + 'static) -> Self {
         let (now, most_at_once) = (AtomicUsize::new(0), Arc::<AtomicUsize>::default());
         let most = Arc::clone(&most_at_once);
         let server = Backend::start(move |question| {
             most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            sleep(delay);
+            think();
             now.fetch_sub(1, Ordering::SeqCst);
             match question.header("x-token").strip_prefix("token-of-") {
                 Some(user) => Reply::json(json!({"id": user})),

@@ -9,7 +9,12 @@ mod support;
 mod addresses;
 mod backend;
 mod connections;
+mod debug;
 mod faults;
+mod files;
+#[path = "../sessions/jwks.rs"]
+#[expect(dead_code, reason = "only RSA keys are used")]
+mod jwks;
 mod limits;
 mod overload;
 mod parallel;

@@ -1,12 +1,13 @@
 //! More session checks than are admitted at once: what is over is refused at once, what is under is served, and other
 //! rules do not notice.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, RwLock};
 use std::thread;
 use std::time::Duration;
 
 use crate::backend::SlowBackend;
-use crate::parallel::{all_at_once, is, retry_after};
+use crate::parallel::{all_at_once, count, is, retry_after};
 use crate::support::clock::eventually;
 use crate::support::keys::session;
 use crate::support::setup::{Setup, parts};
@@ -76,25 +77,39 @@ fn three_times_too_many_checks_leave_those_that_fit_unharmed() {
 
 #[test]
 fn a_slow_back_end_holds_up_nobody_but_those_who_wait_for_it() {
-    let backend = SlowBackend::start(Duration::from_secs(3));
-    let rule = backend.rule("max_in_flight = 4\nshared_users = true\n");
+    let gate = Arc::new(RwLock::new(()));
+    let shut = gate.write().expect("nobody has it");
+    let backend = SlowBackend::start_with({
+        let gate = Arc::clone(&gate);
+        move || drop(gate.read())
+    });
+    let rule = backend.rule("max_in_flight = 4\ntimeout = \"30s\"\nshared_users = true\n");
     let service = Setup::new([parts::ONE_APP, &rule, parts::BEARER, "shared_users = true\n"].concat())
         .env("USERSIG__SERVER__WORKERS", "1")
         .start();
+    let answered = AtomicUsize::new(0);
     let answers = thread::scope(|scope| {
-        let waiting = scope
-            .spawn(|| all_at_once(12, |_| service.public.post("/v1/usersig").header("x-token", "token-of-bob").send()));
+        let waiting = scope.spawn(|| {
+            all_at_once(12, |_| {
+                let answer = service.public.post("/v1/usersig").header("x-token", "token-of-bob").send();
+                answered.fetch_add(1, Ordering::SeqCst);
+                answer
+            })
+        });
         eventually("the back end has all that it may have", || (backend.asked() == 4).then_some(()));
+        eventually("the others are answered while these wait", || (answered.load(Ordering::SeqCst) == 8).then_some(()));
         for _ in 0..100 {
             service.public.post("/v1/usersig").bearer(&session("carol")).send().ok();
         }
         assert_eq!(service.ops.get("/livez").send().status, 200);
-        assert!(!waiting.is_finished(), "a hundred tickets took no three seconds, and were not held up");
+        assert_eq!(answered.load(Ordering::SeqCst), 8, "the four wait still");
+        drop(shut);
         waiting.join().expect("callers that end well")
     });
-    // The rule's timeout is 2 s, so all fail: four by it, the others at once.
-    for answer in &answers {
+    for answer in answers.iter().filter(|answer| answer.status != 200) {
         answer.refused(503, "session_check_unavailable");
+        assert_eq!(retry_after(answer), 1);
     }
+    assert_eq!((count(&answers, 200), count(&answers, 503)), (4, 8));
     assert_eq!(backend.asked(), 4);
 }

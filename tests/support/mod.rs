@@ -41,3 +41,6 @@ pub(crate) const OTHER_SECRET: &str = "03337b166af8e49560c2be070d44c9c80f1573eea
 
 /// The shared secret that session tokens are signed with in most tests.
 pub(crate) const SESSION_SECRET: &str = "the secret of the customer's own back end";
+
+/// A certificate of nobody's, for `ca_file`.
+pub(crate) const CERTIFICATE: &str = include_str!("certificate.pem");

@@ -1,5 +1,7 @@
 //! Texts that are no tickets, and tickets that are none although somebody signed them.
 
+use std::process::Command;
+
 use serde_json::{Map, Value, json};
 use usersig::ticket::{Expected, Signer, UnverifiedTicket, Verdict, inspect};
 
@@ -67,6 +69,38 @@ fn output_is_bounded() {
     assert_malformed(&"A".repeat(10_000_000), 70003);
     let stored = encode(&format!("{}{}", " ".repeat(4096), Value::Object(genuine())), 0);
     assert_malformed(&stored, 70003);
+}
+
+/// The test runs itself as a child, whose memory nothing else takes.
+#[test]
+fn a_bomb_is_read_in_little_memory() {
+    const CHILD: &str = "USERSIG_TEST_BOMB";
+    if let Ok(bomb) = std::env::var(CHILD) {
+        let most = || {
+            let status = std::fs::read_to_string("/proc/self/status").expect("a process");
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the most that was resident");
+            line.trim().trim_end_matches(" kB").parse::<u64>().expect("kB")
+        };
+        // A little too large: whatever such a ticket needs is there.
+        assert_malformed(&encode(&" ".repeat(9000), 9), 70003);
+        let before = most();
+        for _ in 0..100 {
+            assert_malformed(&bomb, 70003);
+        }
+        let growth = most() - before;
+        println!("{} characters: {growth} kB", bomb.len());
+        assert!(growth < 1024, "{growth} kB for one bomb");
+        return;
+    }
+    // The most that zlib can make of so many characters: a byte for each 1,032.
+    let bomb = encode(&" ".repeat(3_000_000), 9);
+    assert!((3900..=4096).contains(&bomb.len()), "{}", bomb.len());
+    let child = Command::new(std::env::current_exe().expect("a binary"))
+        .args(["--exact", "malformed::a_bomb_is_read_in_little_memory", "--nocapture"])
+        .env(CHILD, bomb)
+        .status()
+        .expect("it ends");
+    assert!(child.success(), "{child:?}");
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! What the signer writes without JSON and zlib libraries, held against both; and how long it is.
 
+use std::thread;
+use std::time::Instant;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
@@ -104,24 +107,35 @@ fn every_edge_is_exact() {
     }
 }
 
+/// Numbers that look random and are the same each time.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+
+    fn text(&mut self, characters: &str, length: u64) -> String {
+        let characters = characters.as_bytes();
+        let bound = characters.len() as u64;
+        (0..length).map(|_| char::from(characters[usize::try_from(self.below(bound)).expect("below")])).collect()
+    }
+}
+
 /// One of `characters`' strings for each length, `count` times: ours, and what zlib's level 6 makes of the same JSON and
 /// of the official libraries' order of fields.
 fn lengths(characters: &str, count: usize, room: impl Fn(u64) -> Option<(Room, u8)>) {
     let signer = Signer::new(app(1_400_123_456), &key(SECRET));
-    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = move |below: usize| {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        usize::try_from(random % below as u64).expect("below")
-    };
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
     for length in 1..=32 {
         let (mut ours, mut level_6) = (0, 0);
         for _ in 0..count {
-            let id = (0..length).map(|_| char::from(characters.as_bytes()[next(characters.len())])).collect();
-            let time = 1_700_000_000 + next(200_000_000) as u64;
-            let asked =
-                Asked { app: 1_400_123_456, user: id, time, expire: 86_400, room: room(next(1_000_000) as u64) };
+            let user = random.text(characters, length);
+            let (time, room) = (1_700_000_000 + random.below(200_000_000), room(random.below(1_000_000)));
+            let asked = Asked { app: 1_400_123_456, user, time, expire: 86_400, room };
             let ticket = asked.ticket(&signer);
             let json = inflate(&ticket);
             let theirs = encode(&json, 6).len().min(encode(&in_official_order(&json), 6).len());
@@ -159,7 +173,6 @@ fn private_map_keys_are_no_longer_than_zlib_level_6() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// PROPTEST_CASES=10000000 makes a long run of it, best with `--release`.
     #[test]
     fn all_is_exact(
         app_id in 1..=u32::MAX,
@@ -179,6 +192,45 @@ proptest! {
         let asked = Asked { app: app_id, user, time: time >> shift, expire, room };
         asked.check(&Signer::new(app(app_id), &key(SECRET)));
     }
+}
+
+/// `USERSIG_TICKETS=10000000 cargo test --release --test ticket many_tickets -- --nocapture` makes a long run of it.
+#[test]
+fn many_tickets_are_exact() {
+    let count = std::env::var("USERSIG_TICKETS").map_or(20_000, |count| count.parse().expect("a number"));
+    let threads = thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
+    let start = Instant::now();
+    let exact: u64 = thread::scope(|scope| {
+        let share = |thread: u64| scope.spawn(move || share_of_tickets(thread + 1, count / threads));
+        let shares: Vec<_> = (0..threads).map(share).collect();
+        shares.into_iter().map(|share| share.join().expect("all are exact")).sum()
+    });
+    println!("{exact} tickets are exact, checked in {:?}", start.elapsed());
+}
+
+fn share_of_tickets(seed: u64, count: u64) -> u64 {
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let signers = [1, 20_003_456, 1_400_000_000, u32::MAX].map(|id| (id, Signer::new(app(id), &key(SECRET))));
+    for turn in 0..count {
+        let (app, signer) = &signers[usize::try_from(turn % 4).expect("below")];
+        let length = 1 + random.below(32);
+        let user = random.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-", length);
+        // As many of each length in bits.
+        let time = random.below(u64::MAX) >> random.below(64);
+        let longest = u64::from(Lifetime::MAX.as_secs()) >> random.below(28);
+        let expire = u32::try_from(1 + random.below(longest)).expect("a lifetime");
+        let mask = u8::try_from(1 + random.below(255)).expect("a mask");
+        let room = match random.below(3) {
+            0 => None,
+            1 => Some((number(u32::try_from(1 + random.below(4_294_967_294)).expect("a room")), mask)),
+            _ => {
+                let length = 1 + random.below(64);
+                Some((name(&random.text("AZaz09 !#$%&()+:;<=.>?@[]^_{}|~,-", length)), mask))
+            }
+        };
+        Asked { app: *app, user, time, expire, room }.check(signer);
+    }
+    count
 }
 
 #[test]

@@ -6,7 +6,16 @@ mod support;
 
 mod clock;
 mod forged_tokens;
+#[path = "../../sessions/jwks.rs"]
+#[expect(dead_code, reason = "only RSA keys are used")]
+mod jwks;
+#[path = "../../sessions/load.rs"]
+mod load;
+mod outages;
 #[path = "../parallel.rs"]
 mod parallel;
 mod shared_limit;
 mod slow_http;
+#[path = "../../sessions/verdict.rs"]
+#[expect(dead_code, reason = "only its counts are used")]
+mod verdict;

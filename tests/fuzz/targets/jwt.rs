@@ -18,8 +18,22 @@ const NOW: u64 = 1_790_000_000;
 const LEEWAY: u64 = 30;
 const MAX_LIFETIME: u64 = 86_400;
 
-static RULE: LazyLock<JwtCheck> = LazyLock::new(|| {
-    let key = VerificationKey::from_secret(SECRET, None).expect("a secret");
+/// Its private half was thrown away when it had signed [`GENUINE`].
+const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEMwU11bM4VW1DK4QNOPcM8uvNgZvH
+eorif07tzba3HaQc/V43Jb73L2En/wrBrHxstWCfEiJ8cz327qwWRJcbSg==
+-----END PUBLIC KEY-----
+";
+
+/// The header and claims of the one token of that key.
+const GENUINE: &str = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSIsImlzcyI6Imh0dHBzOi8vaWRwLmV4YW1wbGUuY29tIiwiYXVkIjoiaW0iLCJleHAiOjE3OTAwMDM2MDB9";
+
+static RULE: LazyLock<JwtCheck> = LazyLock::new(|| rule(VerificationKey::from_secret(SECRET, None).expect("a secret")));
+
+static PUBLIC_KEY_RULE: LazyLock<JwtCheck> =
+    LazyLock::new(|| rule(VerificationKey::from_pem(PUBLIC.as_bytes(), None).expect("a public key")));
+
+fn rule(key: VerificationKey) -> JwtCheck {
     JwtCheck::new(JwtSettings {
         keys: Keys::One(key),
         issuer: Some("https://idp.example.com".to_owned()),
@@ -30,24 +44,31 @@ static RULE: LazyLock<JwtCheck> = LazyLock::new(|| {
         user: Pointer::to("sub"),
         require: Vec::new(),
     })
-});
+}
 
 // The first byte says what is signed; the header ends with the first line.
 fuzz_target!(|input: &[u8]| {
     let Some((way, bytes)) = input.split_first() else { return };
     let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
     let (first, second) = (&bytes[..end], bytes.get(end + 1..).unwrap_or_default());
-    let token = match way % 3 {
+    let token = match way % 4 {
         0 => String::from_utf8_lossy(first).into_owned(),
         // Past the signature, with any header and any claims.
-        1 => signed(first, second),
+        1 => signed(SECRET, first, second),
         // With the usual header.
-        _ => signed(br#"{"alg":"HS256"}"#, second),
+        2 => signed(SECRET, br#"{"alg":"HS256"}"#, second),
+        // With what everybody knows.
+        _ => signed(PUBLIC.as_bytes(), first, second),
     };
     let Ok(credential) = PresentedCredential::new(token.as_bytes()) else { return };
-    let result = RULE.check(&credential, UnixTime::from_secs(NOW)).now_or_never().expect("a key that is here");
+    let check = |rule: &JwtCheck| rule.check(&credential, UnixTime::from_secs(NOW)).now_or_never().expect("a key");
+    if check(&PUBLIC_KEY_RULE).is_ok() {
+        // The other half of an ECDSA signature's values is one too, of the same claims.
+        assert_eq!(token.rsplit_once('.').expect("three parts").0, GENUINE);
+    }
+    let result = check(&RULE);
     let Ok(session) = result else { return };
-    assert_ne!(way % 3, 0, "nobody else has signed {token}");
+    assert!([1, 2].contains(&(way % 4)), "nobody else has signed {token}");
     // Read again by another reader, which keeps the last of two equal names.
     let part = |at: usize| -> Value {
         let part = token.split('.').nth(at).expect("three parts");
@@ -72,8 +93,8 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(session.ends_at.expect("an end").as_secs(), expires_at as u64);
 });
 
-fn signed(header: &[u8], claims: &[u8]) -> String {
+fn signed(secret: &[u8], header: &[u8], claims: &[u8]) -> String {
     let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
-    let mac = Hmac::<Sha256>::new_from_slice(SECRET).expect("any key").chain_update(&message);
+    let mac = Hmac::<Sha256>::new_from_slice(secret).expect("any key").chain_update(&message);
     format!("{message}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
 }
