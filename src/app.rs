@@ -199,7 +199,7 @@ impl FollowedSecret {
             Ok(secret) => {
                 self.complaint = None;
                 let (old, new) = (self.app.key(), secret.fingerprint());
-                if *old.fingerprint() != new {
+                if old.secret != secret {
                     self.app.replace_key(secret);
                     metrics.show_key(self.app.id, Some(old.fingerprint()), &new);
                     info!(app, key = new.as_str(), old_key = old.fingerprint().as_str(), "secret replaced");

@@ -177,8 +177,7 @@ fn span_of(request: &HttpRequest, route: Route, id: &RequestId) -> Span {
         usersig.app = field::Empty,
         usersig.rule = field::Empty,
     );
-    let traceparent = request.headers().get(trace::TRACEPARENT).and_then(|value| value.to_str().ok());
-    trace::continue_from(&span, traceparent);
+    trace::continue_from(&span, || request.headers().get(trace::TRACEPARENT)?.to_str().ok());
     span
 }
 

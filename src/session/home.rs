@@ -2,7 +2,7 @@
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::{io, thread};
 
 use tokio::runtime::{Builder, Handle};
@@ -18,10 +18,19 @@ fn home() -> io::Result<Handle> {
     if let Some(home) = &*home {
         return Ok(home.clone());
     }
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let handle = runtime.handle().clone();
-    thread::Builder::new().name("back-ends".to_owned()).spawn(move || runtime.block_on(pending::<()>()))?;
-    Ok(home.insert(handle).clone())
+    let (built, handle) = mpsc::channel();
+    // Built there: a runtime must not be dropped inside another, which would happen here without a thread for it.
+    thread::Builder::new().name("back-ends".to_owned()).spawn(move || {
+        match Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => {
+                // The receiver waits for exactly this.
+                let _ = built.send(Ok(runtime.handle().clone()));
+                runtime.block_on(pending::<()>());
+            }
+            Err(error) => drop(built.send(Err(error))),
+        }
+    })?;
+    Ok(home.insert(handle.recv().map_err(io::Error::other)??).clone())
 }
 
 /// Does `work` where it is awaited, but lets all connections that it makes be driven from home.

@@ -88,8 +88,8 @@ impl VerificationKey {
             return Err(KeyError::Certificate);
         }
         if let Ok(key) = DecodingKey::from_rsa_pem(pem) {
-            // The PKCS #1 form of a 2048 bit key is 270 bytes, that of a 1024 bit key 140.
-            if key.try_get_as_bytes().map_or(0, <[u8]>::len) < 256 {
+            // The PKCS #1 form of a 2048 bit key is 268 to 270 bytes.
+            if key.try_get_as_bytes().map_or(0, <[u8]>::len) < 268 {
                 return Err(KeyError::ShortRsa);
             }
             return Self::new(key, Kind::Rsa, algorithms);

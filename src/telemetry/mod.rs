@@ -115,12 +115,16 @@ impl Log {
     /// Writes what still waits, for a second at most.
     pub fn end(self) {
         let (ended, end) = mpsc::channel::<()>();
+        #[cfg(feature = "otlp")]
+        if let Some(exporter) = self.exporter {
+            let ended = ended.clone();
+            thread::spawn(move || {
+                exporter.end(FLUSH);
+                drop(ended);
+            });
+        }
         // On a thread of its own: where the queue is full, the worker complains on the very stdout that takes nothing.
         thread::spawn(move || {
-            #[cfg(feature = "otlp")]
-            if let Some(exporter) = self.exporter {
-                exporter.end(FLUSH / 2);
-            }
             drop(self.worker);
             drop(ended);
         });

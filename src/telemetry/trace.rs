@@ -32,7 +32,7 @@ pub use otlp::{continue_from, outgoing};
 
 /// Makes `span` a part of the trace that a caller's `traceparent` names (W3C Trace Context).
 #[cfg(not(feature = "otlp"))]
-pub fn continue_from(_span: &Span, _traceparent: Option<&str>) {}
+pub fn continue_from<'a>(_span: &Span, _traceparent: impl FnOnce() -> Option<&'a str>) {}
 
 /// The `traceparent` with which a back end continues the trace of the current span; `None` where nothing is traced.
 #[cfg(not(feature = "otlp"))]
@@ -112,9 +112,9 @@ mod otlp {
     /// Makes `span` a part of the trace that a caller's `traceparent` names (W3C Trace Context).
     ///
     /// Its `tracestate` is not looked at: nothing that a caller has written goes on to a back end.
-    pub fn continue_from(span: &Span, traceparent: Option<&str>) {
+    pub fn continue_from<'a>(span: &Span, traceparent: impl FnOnce() -> Option<&'a str>) {
         if !span.is_disabled() {
-            let named = traceparent.map(|value| (TRACEPARENT.to_owned(), value.to_owned()));
+            let named = traceparent().map(|value| (TRACEPARENT.to_owned(), value.to_owned()));
             let context: HashMap<_, _> = named.into_iter().collect();
             // An error says that the span has begun, which it has not.
             let _ = span.set_parent(TraceContextPropagator::new().extract(&context));

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 /// The secret of an app: 64 hex digits, wiped from memory when dropped.
 ///
 /// The HMAC is keyed with the digits as they stand, not with the bytes that they spell.
+#[derive(PartialEq, Eq)]
 pub struct SecretKey(Zeroizing<String>);
 
 impl SecretKey {
