@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn large_answers_push_out_the_oldest() {
         let cache = AnswerCache::new(Duration::from_secs(3600));
-        fill(&cache, 1000, &[b'x'; 64 * 1024]);
+        fill(&cache, 1000, &vec![b'x'; 64 * 1024]);
         let (count, bytes) = held(&cache);
         assert!((100..=128).contains(&count) && bytes <= AnswerCache::MAX_BYTES, "{count} answers, {bytes} bytes");
         assert!(cache.get(&Sha256::digest("0").into()).is_none());
