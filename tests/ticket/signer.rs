@@ -234,6 +234,15 @@ fn share_of_tickets(seed: u64, count: u64) -> u64 {
 }
 
 #[test]
+fn a_user_sig_is_one_allocation() {
+    let (signer, longest) = (Signer::new(app(u32::MAX), &key(SECRET)), user(&"Q".repeat(32)));
+    let mut ticket = String::new();
+    let made = allocation_counter::measure(|| ticket = signer.user_sig(&longest, at(u64::MAX), Lifetime::MAX));
+    assert_eq!(made.count_total, 1);
+    assert_eq!(usize::try_from(made.bytes_total), Ok(ticket.capacity()), "the ticket alone, which never grew");
+}
+
+#[test]
 fn a_mac_is_the_standard_base64_of_32_bytes() {
     let signer = Signer::new(app(1), &key(SECRET));
     let mut letters = std::collections::BTreeSet::new();
