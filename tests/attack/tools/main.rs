@@ -10,6 +10,7 @@ mod forged_tokens;
 #[expect(dead_code, reason = "only RSA keys are used")]
 mod jwks;
 #[path = "../../sessions/load.rs"]
+#[expect(dead_code, reason = "the suites that share it use a part each")]
 mod load;
 mod outages;
 #[path = "../parallel.rs"]
