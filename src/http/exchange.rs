@@ -321,7 +321,6 @@ mod tests {
     use crate::limit::{Limiter, Limits};
     use crate::metrics::Metrics;
 
-    /// No known request makes a check panic, so this one stands in for all that are not known.
     #[test]
     fn a_panic_on_the_ops_listener_is_a_problem_too() {
         let request = TestRequest::default().to_http_request();
@@ -330,6 +329,7 @@ mod tests {
         assert!(response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == "application/problem+json"));
     }
 
+    /// No known request makes a check panic, so this one stands in for all that are not known.
     #[test]
     fn case_34_a_panic_inside_a_check_fails_closed() {
         let limits = Limits { per_user: None, burst: NonZeroU32::MIN, per_address: None, shared: None };
