@@ -36,9 +36,11 @@ impl<'p> Section<'p> {
         Self { path: String::new(), table, asked: Vec::new(), problems }
     }
 
-    /// The full name of a key of this table.
+    /// The full name of a key of this table, as TOML writes it.
     pub(super) fn key(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        let is_bare = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+        let key = if is_bare { key.to_owned() } else { format!("{key:?}") };
+        if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
     }
 
     /// Notes a problem with a key.

@@ -320,6 +320,8 @@ fn unknown_keys_are_refused_each_by_its_name() {
         ),
         ([parts::ONE_APP, "[app.room]\nmax = 1\n", parts::BEARER].concat(), "app[0].room"),
         (rule.clone() + "jwk = \"x\"\n", "session[0].jwk"),
+        (rule.clone() + "\"\" = 1\n", "session[0].\"\""),
+        (format!("\"a\\nb\" = 1\n{rule}"), "\"a\\nb\""),
         (rule.clone() + "key = \"sess:{id}\"\n", "session[0].key"),
     ] {
         let message = the_problem(&bare(config), key);
