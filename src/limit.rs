@@ -116,6 +116,12 @@ impl Limiter {
         }
     }
 
+    /// Asks the store of all replicas whether it would count; `None` when there is none.
+    pub async fn probe(&self) -> Option<Result<String, Fault>> {
+        let answer = self.shared.as_ref()?.ask("probe").await;
+        Some(answer.map(|_| "answers, and lets us count".to_owned()))
+    }
+
     /// Lets a credential from `address` be looked at. It has failed when the attempt is dropped.
     ///
     /// # Errors
@@ -274,22 +280,24 @@ impl SharedLimit {
 
     /// Counts a ticket in Redis and returns how long the user must wait for it; `None` while Redis is away.
     async fn count(&self, app: SdkAppId, user: &UserId) -> Option<Duration> {
-        // Done once more it might count twice.
-        let wait = self.server.run_once(
-            |fault: &Fault| Some(fault),
-            async |mut connection| {
-                let mut call = self.script.key(format!("{}{app}:{user}", Self::PREFIX));
-                let interval = u64::try_from(self.interval.as_micros()).unwrap_or(u64::MAX);
-                Ok(call.arg(interval).arg(self.burst.get()).invoke_async::<u64>(&mut connection).await?)
-            },
-        );
-        let wait = wait.await;
+        let wait = self.ask(&format!("{app}:{user}")).await;
         match (&wait, self.is_away.swap(wait.is_err(), Ordering::Relaxed)) {
             (Err(fault), false) => warn!(cause = %fault, "the shared limit is away, each replica limits for itself"),
             (Ok(_), true) => info!("the shared limit is back"),
             (Ok(_), false) | (Err(_), true) => {}
         }
         wait.ok().map(Duration::from_micros)
+    }
+
+    /// Runs the script for what `name` tells apart.
+    async fn ask(&self, name: &str) -> Result<u64, Fault> {
+        let count = async |mut connection| {
+            let mut call = self.script.key(format!("{}{name}", Self::PREFIX));
+            let interval = u64::try_from(self.interval.as_micros()).unwrap_or(u64::MAX);
+            Ok(call.arg(interval).arg(self.burst.get()).invoke_async(&mut connection).await?)
+        };
+        // Done once more it might count twice.
+        self.server.run_once(|fault: &Fault| Some(fault), count).await
     }
 }
 

@@ -17,6 +17,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::app::Service;
 use crate::config::{Config, SecretError, SecretSource, parse_duration};
 use crate::http::now;
+use crate::limit::Limiter;
+use crate::session::Fault;
 use crate::telemetry::Log;
 use crate::ticket::{
     Expected, Lifetime, Privileges, Room, RoomStr, SdkAppId, SecretKey, Signer, UnixTime, UserId, Verdict, inspect,
@@ -171,21 +173,26 @@ fn load(path: &Path) -> Result<Config, Failure> {
 }
 
 fn check(path: &Path, probe: bool) -> Result<ExitCode, Failure> {
-    let Config { apps, rules, .. } = load(path)?;
+    let Config { apps, rules, limits, .. } = load(path)?;
     let mut stdout = io::stdout();
     writeln!(stdout, "{}: ok, {} app(s), {} session rule(s)", path.display(), apps.len(), rules.len())?;
+    if !probe {
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut code = ExitCode::SUCCESS;
-    if probe {
-        for rule in &rules {
-            match System::new().block_on(rule.probe()) {
-                None => writeln!(stdout, "{}: ok, needs no back end", rule.name)?,
-                Some(Ok(finding)) => writeln!(stdout, "{}: ok, {finding}", rule.name)?,
-                Some(Err(fault)) => {
-                    writeln!(stdout, "{}: failed, {fault}", rule.name)?;
-                    code = FAILED.into();
-                }
-            }
+    let mut tell = |name: &str, finding: Option<Result<String, Fault>>| match finding {
+        None => writeln!(stdout, "{name}: ok, needs no back end"),
+        Some(Ok(finding)) => writeln!(stdout, "{name}: ok, {finding}"),
+        Some(Err(fault)) => {
+            code = FAILED.into();
+            writeln!(stdout, "{name}: failed, {fault}")
         }
+    };
+    for rule in &rules {
+        tell(&rule.name, System::new().block_on(rule.probe()))?;
+    }
+    if let finding @ Some(_) = System::new().block_on(Limiter::new(limits).probe()) {
+        tell("limit.store", finding)?;
     }
     Ok(code)
 }

@@ -57,6 +57,24 @@ fn two_replicas_give_exactly_one_burst_to_two_hundred_parallel_calls() {
 }
 
 #[test]
+fn a_probe_says_whether_the_store_lets_us_count() {
+    let redis = Redis::start();
+    redis.run::<()>("ACL SETUSER limiter on nopass ~usersig:limit:* +evalsha +script|load +get +set +time +select");
+    let probe = || {
+        let store = redis.url().replace("redis://", "redis://limiter@");
+        let limit = format!("[limit]\nstore = \"{store}\"\npassword = \"file:{{dir}}/session.key\"\n");
+        Setup::simple().limited().with(&limit).run(&["check", "--probe"]).finish()
+    };
+    let allowed = probe();
+    assert_eq!(allowed.code, Some(0), "{allowed:?}");
+    assert!(allowed.stdout.contains("\nlimit.store: ok, answers, and lets us count\n"), "{allowed:?}");
+    redis.run::<()>("ACL SETUSER limiter -set");
+    let refused = probe();
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stdout.contains("\nlimit.store: failed, "), "{refused:?}");
+}
+
+#[test]
 fn whoever_waits_as_told_gets_a_ticket_from_either_replica() {
     let redis = Redis::start();
     let limit = "per_user = \"10/m\"\nburst = 1\ntimeout = \"1s\"\n";
