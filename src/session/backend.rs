@@ -89,7 +89,16 @@ impl Backend {
             if let Some(traceparent) = trace::outgoing() {
                 request = request.header(trace::TRACEPARENT, traceparent);
             }
-            let mut response = request.send().await.map_err(|error| transport(&error))?;
+            let request = request.build().map_err(|error| transport(&error))?;
+            let again = request.try_clone();
+            let mut response = match (self.client.execute(request).await, again) {
+                // A connection that the back end has just closed may still look good. Asking once more does no harm.
+                (Err(error), Some(again)) if error.is_request() && !error.is_connect() => {
+                    self.client.execute(again).await
+                }
+                (result, _) => result,
+            }
+            .map_err(|error| transport(&error))?;
             let cache_control = response.headers().get("cache-control").and_then(|value| value.to_str().ok());
             let cache_control = cache_control.map(str::to_owned);
             let mut body = Vec::new();

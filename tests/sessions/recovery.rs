@@ -1,7 +1,7 @@
 //! Connections that break, and clients that go away: what comes back by itself, and at what price.
 
-use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -43,6 +43,30 @@ fn a_back_end_that_dropped_an_idle_connection_costs_no_request() {
         proxy.set(Weather::Reset);
         eventually("the idle connection is gone", || (proxy.open() < connections).then_some(()));
         proxy.set(Weather::Fair);
+    }
+}
+
+#[test]
+fn a_connection_that_breaks_under_a_request_costs_none_either() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    // Answers the first request on each connection, and closes when the second has come.
+    thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || {
+                let mut lines = BufReader::new(&client).lines().map_while(Result::ok);
+                let mut asked = || lines.by_ref().find(String::is_empty);
+                if asked().is_some() {
+                    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 16\r\n\r\n{\"user\":\"alice\"}";
+                    (&client).write_all(answer.as_bytes()).expect("a client that listens");
+                    asked();
+                }
+            });
+        }
+    });
+    let service = http_rule(address).start();
+    for _ in 0..5 {
+        allowed(&ask(&service, present), "alice");
     }
 }
 
