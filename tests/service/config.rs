@@ -378,6 +378,18 @@ fn every_problem_is_told_in_one_run() {
 }
 
 #[test]
+fn the_recorded_part_of_the_traces_is_from_0_to_1() {
+    for (ratio, refused) in
+        [("0.0", false), ("0.5", false), ("1", false), ("1.5", true), ("-0.1", true), ("\"1\"", true)]
+    {
+        let config = format!("[trace]\nratio = {ratio}\n{}{}", parts::ONE_APP, parts::BEARER);
+        let keys: Vec<_> = problems(&bare(config).check()).into_iter().map(|(key, _)| key).collect();
+        let expected = if refused { &["trace.endpoint", "trace.ratio"][..] } else { &["trace.endpoint"] };
+        assert_eq!(keys, expected, "{ratio}");
+    }
+}
+
+#[test]
 fn apps_and_rules_are_held_against_each_other() {
     let twice = [parts::ONE_APP, parts::ONE_APP, parts::BEARER].concat();
     the_problem(&bare(twice), "app[1].sdk_app_id");
