@@ -43,7 +43,6 @@ pub struct Service {
 
 impl Service {
     /// Puts the rooms together.
-    #[must_use]
     pub fn new(config: Config, dropped: DroppedLines) -> Self {
         let metrics = Arc::new(Metrics::new());
         let lifecycle = Arc::new(Lifecycle::default());

@@ -122,13 +122,11 @@ pub struct Issued {
 
 impl App {
     /// An app that signs with `secret` under `policy`.
-    #[must_use]
     pub fn new(id: SdkAppId, secret: SecretKey, policy: Policy) -> Self {
         Self { id, policy, key: ArcSwap::from_pointee(AppKey::new(id, secret)) }
     }
 
     /// The key in use.
-    #[must_use]
     pub fn key(&self) -> Arc<AppKey> {
         self.key.load_full()
     }
@@ -166,7 +164,6 @@ impl App {
     }
 
     /// Signs a `UserSig` for an admitted user.
-    #[must_use]
     pub fn user_sig(&self, admitted: &Admitted, expire: Option<u64>, now: UnixTime) -> Issued {
         let lifetime = self.lifetime(admitted, expire, now);
         let key = self.key();
@@ -221,7 +218,6 @@ impl AppKey {
     }
 
     /// What may be shown of the secret.
-    #[must_use]
     pub fn fingerprint(&self) -> &Fingerprint {
         self.signer.fingerprint()
     }

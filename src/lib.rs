@@ -19,6 +19,11 @@
 //! [`issue`] decides and signs, and [`http`] answers, logs and counts. The library exists for the tests and the
 //! benchmarks; the binary `usersig` is what is used.
 
+#![expect(
+    clippy::must_use_candidate,
+    reason = "nobody calls a getter for nothing; what must not be overlooked is a Result, or says #[must_use]"
+)]
+
 pub mod app;
 pub mod cli;
 pub mod config;

@@ -83,7 +83,6 @@ pub struct TooOften {
 
 impl Limiter {
     /// A limiter that has seen nobody yet.
-    #[must_use]
     pub fn new(limits: Limits) -> Self {
         let Limits { per_user, burst, per_address, shared } = limits;
         let quota = per_user.and_then(|rate| Quota::with_period(rate.interval()));

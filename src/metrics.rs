@@ -72,7 +72,6 @@ pub struct AppMetrics {
 
 impl Metrics {
     /// Registers every family.
-    #[must_use]
     pub fn new() -> Self {
         let new = Families(Registry::new());
         new.register(ProcessCollector::for_self());
@@ -122,13 +121,11 @@ impl Metrics {
     }
 
     /// A counter of requests for a ticket that were refused for `reason`.
-    #[must_use]
     pub fn refusal(&self, reason: &str) -> IntCounter {
         self.refusals.with_label_values(&[reason])
     }
 
     /// Handles for a rule.
-    #[must_use]
     pub fn rule(&self, rule: &str) -> RuleMetrics {
         let outcome = |outcome| self.checks.with_label_values(&[rule, outcome]);
         RuleMetrics {
@@ -141,7 +138,6 @@ impl Metrics {
     }
 
     /// Handles for an app.
-    #[must_use]
     pub fn app(&self, app: SdkAppId) -> AppMetrics {
         let app = app.to_string();
         AppMetrics {
@@ -167,7 +163,6 @@ impl Metrics {
     }
 
     /// Everything in Prometheus' text format, with `log_dropped` as the count of log lines dropped so far.
-    #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "a Vec takes all that is written to it")]
     pub fn render(&self, log_dropped: u64) -> Vec<u8> {
         self.log_dropped.inc_by(log_dropped.saturating_sub(self.log_dropped.get()));

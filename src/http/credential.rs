@@ -9,7 +9,6 @@ use crate::session::{CredentialSource, Denial, PresentedCredential};
 ///
 /// `None` when no rule's is present. A credential that cannot be one is the rule's all the same: it never falls through
 /// to the next.
-#[must_use]
 pub fn present<'a>(
     rules: &'a [WatchedRule],
     headers: &HeaderMap,

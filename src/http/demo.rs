@@ -40,7 +40,6 @@ pub struct Demo {
 
 impl Demo {
     /// A demo for `app` at `address`, whose rules verify tokens of `session_secret`.
-    #[must_use]
     pub fn new(app: SdkAppId, is_real_app: bool, session_secret: &[u8], address: SocketAddr) -> Self {
         let page = include_str!("demo.html")
             .replace("__SDK_APP_ID__", &app.to_string())
@@ -56,7 +55,6 @@ impl Demo {
     }
 
     /// A session of `user`, as a customer's back end would issue it, and when it ends.
-    #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "HS256 signs with any secret")]
     pub fn session(&self, user: &UserId, now: UnixTime) -> (String, UnixTime) {
         let expires_at = now.plus(SESSION.as_secs());

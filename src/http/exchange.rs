@@ -35,7 +35,6 @@ impl Route {
     pub const ALL: [Self; 3] = [Self::UserSig, Self::PrivateMapKey, Self::Other];
 
     /// The route's label.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::UserSig => "usersig",

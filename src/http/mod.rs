@@ -48,19 +48,16 @@ impl Lifecycle {
     }
 
     /// Whether traffic should come here.
-    #[must_use]
     pub fn is_ready(&self) -> bool {
         self.0.load(Ordering::Relaxed) == Self::READY
     }
 
     /// Whether connections should be closed behind their next answer.
-    #[must_use]
     pub fn is_draining(&self) -> bool {
         self.0.load(Ordering::Relaxed) == Self::DRAINING
     }
 
     /// The state as `/readyz` names it.
-    #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self.0.load(Ordering::Relaxed) {
             Self::STARTING => "starting",

@@ -90,7 +90,6 @@ impl OriginPolicy {
     }
 
     /// Which headers a page of an allowed origin may send.
-    #[must_use]
     pub fn request_headers(&self) -> &str {
         &self.request_headers
     }

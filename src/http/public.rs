@@ -49,7 +49,6 @@ pub struct Doors {
 
 impl PublicState {
     /// Resolves every metric that a request may need.
-    #[must_use]
     pub fn new(
         apps: &[Arc<App>],
         rules: Arc<[WatchedRule]>,
@@ -71,7 +70,6 @@ impl PublicState {
     }
 
     /// The limits, to be tidied now and then.
-    #[must_use]
     pub fn limiter(&self) -> &Limiter {
         &self.doors.limiter
     }

@@ -46,7 +46,6 @@ pub(super) struct RuleHealth<'a> {
 
 impl WatchedRule {
     /// A rule of which nothing has been seen yet.
-    #[must_use]
     pub fn new(rule: Rule, metrics: &Metrics) -> Self {
         let metrics = metrics.rule(&rule.name);
         metrics.backend_up.set(1);

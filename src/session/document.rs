@@ -38,7 +38,6 @@ impl Document {
     }
 
     /// The value that `pointer` leads to.
-    #[must_use]
     pub fn at(&self, pointer: &Pointer) -> Option<&Value> {
         let (first, rest) = pointer.steps.split_first()?;
         rest.iter().try_fold(self.0.get(first)?, |value, step| match value {
@@ -93,7 +92,6 @@ pub struct Pointer {
 
 impl Pointer {
     /// A pointer to the member `name` at the top.
-    #[must_use]
     pub fn to(name: &str) -> Self {
         Self { steps: vec![name.to_owned()] }
     }

@@ -15,7 +15,6 @@ pub enum CheckError {
 
 impl CheckError {
     /// Why we could not find out, if that is what it is.
-    #[must_use]
     pub const fn fault(&self) -> Option<&Fault> {
         match self {
             Self::Denied(_) => None,
@@ -68,7 +67,6 @@ pub enum Step {
 
 impl Step {
     /// The step's name in the log.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::From => "from",
@@ -149,7 +147,6 @@ pub enum Denial {
 
 impl Denial {
     /// The step that refused.
-    #[must_use]
     pub const fn step(self) -> Step {
         match self {
             Self::Ambiguous | Self::Oversized | Self::NotText => Step::From,

@@ -45,7 +45,6 @@ pub struct JwtCheck(JwtSettings);
 
 impl JwtCheck {
     /// A check by these settings.
-    #[must_use]
     pub fn new(settings: JwtSettings) -> Self {
         Self(settings)
     }
@@ -66,7 +65,6 @@ impl JwtCheck {
     }
 
     /// The key set that must be kept fresh, if there is one.
-    #[must_use]
     pub fn key_set(&self) -> Option<&Arc<KeySet>> {
         match &self.0.keys {
             Keys::One(_) => None,

@@ -97,13 +97,11 @@ impl KeySet {
     }
 
     /// How long ago the keys in use were fetched; `None` while there are none.
-    #[must_use]
     pub fn age(&self) -> Option<Duration> {
         self.current.load().fetched_at.map(|at| at.elapsed())
     }
 
     /// What was wrong with the last fetch, if it failed.
-    #[must_use]
     pub fn failure(&self) -> Option<String> {
         self.current.load().failure.clone()
     }

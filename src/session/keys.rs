@@ -48,7 +48,6 @@ pub enum KeyError {
 
 impl KeyError {
     /// Whether it is the list of algorithms that must change, and not the key.
-    #[must_use]
     pub const fn is_about_algorithms(&self) -> bool {
         matches!(
             self,

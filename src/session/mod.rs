@@ -72,7 +72,6 @@ impl Rule {
     }
 
     /// The key set that must be kept fresh for this rule, if it has one.
-    #[must_use]
     pub fn key_set(&self) -> Option<&Arc<KeySet>> {
         match &self.check {
             Check::Jwt(check) => check.key_set(),
@@ -81,7 +80,6 @@ impl Rule {
     }
 
     /// Whether a check asks a back end, and does not decide by itself.
-    #[must_use]
     pub const fn asks_back_end(&self) -> bool {
         match &self.check {
             Check::Jwt(_) => false,
@@ -168,7 +166,6 @@ impl PresentedCredential {
     }
 
     /// The credential as text.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }

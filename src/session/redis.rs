@@ -46,7 +46,6 @@ pub struct KeyTemplate {
 
 impl KeyTemplate {
     /// A template in which `variable` (such as `{id}`) stands once, behind a literal.
-    #[must_use]
     pub fn parse(template: &str, variable: &str) -> Option<Self> {
         let (before, after) = template.split_once(variable)?;
         let one_variable = !before.is_empty() && !before.contains(['{', '}']) && !after.contains(['{', '}']);

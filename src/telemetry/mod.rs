@@ -46,7 +46,6 @@ pub enum LogFormat {
 
 impl LogFormat {
     /// Text where a person looks on, JSON elsewhere.
-    #[must_use]
     pub fn for_stdout() -> Self {
         if io::stdout().is_terminal() { Self::Text } else { Self::Json }
     }
@@ -107,7 +106,6 @@ impl Log {
     }
 
     /// A handle that tells how many lines were dropped.
-    #[must_use]
     pub fn dropped(&self) -> DroppedLines {
         self.dropped.clone()
     }
@@ -165,7 +163,6 @@ pub struct DroppedLines {
 
 impl DroppedLines {
     /// The count since the start.
-    #[must_use]
     pub fn count(&self) -> u64 {
         let unqueued = self.unqueued.as_ref().map_or(0, ErrorCounter::dropped_lines);
         u64::try_from(unqueued).unwrap_or(u64::MAX).saturating_add(self.unwritten.load(Ordering::Relaxed))

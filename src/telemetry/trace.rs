@@ -36,7 +36,6 @@ pub fn continue_from<'a>(_span: &Span, _traceparent: impl FnOnce() -> Option<&'a
 
 /// The `traceparent` with which a back end continues the trace of the current span; `None` where nothing is traced.
 #[cfg(not(feature = "otlp"))]
-#[must_use]
 pub fn outgoing() -> Option<String> {
     None
 }
@@ -122,7 +121,6 @@ mod otlp {
     }
 
     /// The `traceparent` with which a back end continues the trace of the current span; `None` where nothing is traced.
-    #[must_use]
     pub fn outgoing() -> Option<String> {
         let span = Span::current();
         if span.is_disabled() {

@@ -41,7 +41,6 @@ impl UserId {
     pub const MAX_LEN: usize = 32;
 
     /// The user id as text.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -81,7 +80,6 @@ pub struct SdkAppId(NonZeroU32);
 
 impl SdkAppId {
     /// The number itself.
-    #[must_use]
     pub const fn get(self) -> u32 {
         self.0.get()
     }
@@ -119,7 +117,6 @@ impl Lifetime {
     pub const MAX: Self = Self(NonZeroU32::new(3650 * 86_400).expect("not zero"));
 
     /// The lifetime in seconds.
-    #[must_use]
     pub const fn as_secs(self) -> u32 {
         self.0.get()
     }
@@ -145,13 +142,11 @@ pub struct UnixTime(u64);
 
 impl UnixTime {
     /// The moment `seconds` after the epoch.
-    #[must_use]
     pub const fn from_secs(seconds: u64) -> Self {
         Self(seconds)
     }
 
     /// Seconds since the epoch.
-    #[must_use]
     pub const fn as_secs(self) -> u64 {
         self.0
     }
@@ -163,7 +158,6 @@ impl UnixTime {
     }
 
     /// Whole seconds from `earlier` until `self`; 0 when `self` is not later.
-    #[must_use]
     pub const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }

@@ -105,7 +105,6 @@ pub struct PrivateMapFields {
 }
 
 /// Decodes `ticket` and judges it: malformed, then app, key, user and lifetime.
-#[must_use]
 pub fn inspect(ticket: &str, expected: &Expected<'_>) -> Inspection {
     let ticket = match UnverifiedTicket::decode(ticket) {
         Ok(ticket) => ticket,

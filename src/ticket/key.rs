@@ -34,7 +34,6 @@ impl SecretKey {
     }
 
     /// The first eight hex digits of the secret's SHA-256.
-    #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint(hex::encode(&Sha256::digest(self.0.as_bytes())[..4]))
     }
@@ -81,7 +80,6 @@ pub struct Fingerprint(String);
 
 impl Fingerprint {
     /// The digits.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }

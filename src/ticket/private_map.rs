@@ -13,7 +13,6 @@ pub struct RoomId(NonZeroU32);
 
 impl RoomId {
     /// The room's number.
-    #[must_use]
     pub const fn get(self) -> u32 {
         self.0.get()
     }
@@ -40,7 +39,6 @@ impl RoomStr {
     const MAX_LEN: usize = 64;
 
     /// The room's name.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -90,7 +88,6 @@ impl Privileges {
     ];
 
     /// The bit mask that TRTC reads.
-    #[must_use]
     pub const fn mask(self) -> u8 {
         self.0.get()
     }

@@ -23,7 +23,6 @@ pub struct Signer {
 
 impl Signer {
     /// A signer for the tickets of `app`.
-    #[must_use]
     pub fn new(app: SdkAppId, key: &SecretKey) -> Self {
         Self {
             app,
@@ -35,19 +34,16 @@ impl Signer {
     }
 
     /// Which key this signer holds.
-    #[must_use]
     pub fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
     }
 
     /// A `UserSig`: proof to Chat and TRTC that its holder is `user`, for `lifetime` from `issued_at` on.
-    #[must_use]
     pub fn user_sig(&self, user: &UserId, issued_at: UnixTime, lifetime: Lifetime) -> String {
         self.ticket(user, issued_at, lifetime, None)
     }
 
     /// A `PrivateMapKey`: a ticket that also lets `user` do in `room` what `privileges` say.
-    #[must_use]
     pub fn private_map_key(
         &self,
         user: &UserId,

@@ -53,7 +53,6 @@ pub enum MalformedTicket {
 
 impl MalformedTicket {
     /// The error code with which Tencent's servers would refuse the ticket.
-    #[must_use]
     pub const fn tencent_code(self) -> u32 {
         match self {
             Self::TooLong | Self::Base64 | Self::Zlib => 70003,
@@ -119,7 +118,6 @@ impl UnverifiedTicket {
     }
 
     /// The number of the app that the ticket names.
-    #[must_use]
     pub const fn app(&self) -> u32 {
         self.fields.sdk_app_id
     }
