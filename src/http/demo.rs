@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{self, HeaderValue};
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::{Method, StatusCode, header};
 use actix_web::middleware::Next;
 use actix_web::web::{Data, Payload, ServiceConfig, resource, to};
 use actix_web::{HttpRequest, HttpResponse};
@@ -14,7 +13,7 @@ use jsonwebtoken::{EncodingKey, Header};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::exchange::{Answer, reply, respond};
+use super::exchange::{body, reply, respond};
 use super::identity::RequestId;
 use super::problem::{Code, Problem};
 use super::request::{parse_object, read_json};
@@ -89,45 +88,36 @@ pub async fn own_host_only(
 }
 
 async fn page(demo: Data<Demo>, request: HttpRequest) -> HttpResponse {
-    let content_type = "text/html; charset=utf-8";
-    let page = async { Ok(Answer::Body { status: StatusCode::OK, content_type, body: demo.page.clone().into() }) };
-    let mut response = reply(&request, "GET, HEAD", page).await;
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    response
+    reply(&request, "GET, HEAD", async {
+        let mut answer = body(StatusCode::OK, "text/html; charset=utf-8");
+        Ok(answer.insert_header((header::CONTENT_SECURITY_POLICY, POLICY)).body(demo.page.clone()))
+    })
+    .await
 }
 
 /// Logs a user in (POST) or out (DELETE), as the customer's own back end does in earnest.
 async fn session(demo: Data<Demo>, request: HttpRequest, payload: Payload) -> HttpResponse {
-    let mut cookie = None;
-    let log_in_or_out = async {
-        let (answer, token, age) = if *request.method() == Method::POST {
-            let (answer, token) = log_in(&demo, &read_json(&request, payload).await?)?;
-            (answer, token, SESSION.as_secs())
-        } else {
-            (Answer::NoContent, String::new(), 0)
-        };
-        cookie = Some(format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}"));
-        Ok(answer)
+    let cookie = |token: &str, age: u64| {
+        (header::SET_COOKIE, format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}"))
     };
-    let mut response = reply(&request, "POST, DELETE", log_in_or_out).await;
-    if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok()) {
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
-    }
-    response
+    reply(&request, "POST, DELETE", async {
+        if *request.method() == Method::DELETE {
+            return Ok(HttpResponse::NoContent().insert_header(cookie("", 0)).finish());
+        }
+        let asked: LogIn = parse_object(&read_json(&request, payload).await?)?;
+        let user = UserId::try_from(asked.user_id);
+        let user = user.map_err(|error| Problem::invalid_request(format!("userId {error}")))?;
+        let (token, expires_at) = demo.session(&user, now());
+        let answer = json!({"userId": user.as_str(), "token": token, "expiresAt": expires_at});
+        Ok(HttpResponse::Ok().insert_header(cookie(&token, SESSION.as_secs())).json(answer))
+    })
+    .await
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct LogIn {
     user_id: String,
-}
-
-fn log_in(demo: &Demo, json: &[u8]) -> Result<(Answer, String), Problem> {
-    let asked: LogIn = parse_object(json)?;
-    let user = UserId::try_from(asked.user_id).map_err(|error| Problem::invalid_request(format!("userId {error}")))?;
-    let (token, expires_at) = demo.session(&user, now());
-    let answer = Answer::json(&json!({"userId": user.as_str(), "token": token, "expiresAt": expires_at}));
-    Ok((answer, token))
 }
 
 #[cfg(test)]

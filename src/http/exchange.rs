@@ -3,20 +3,18 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
-use actix_web::body::BoxBody;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{ConnectionType, Method, StatusCode};
-use actix_web::web::Bytes;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures_util::FutureExt;
 use prometheus::IntGauge;
-use serde::Serialize;
 use tracing::{Instrument, Span, error, field, info, info_span, warn};
 
 use super::identity::{RequestId, TraceParent, X_REQUEST_ID};
 use super::problem::{Code, Problem};
 use super::public::PublicState;
 use crate::issue::Issued;
+use crate::session::Step;
 use crate::telemetry::trace;
 
 /// The routes that metrics tell apart.
@@ -52,36 +50,18 @@ impl Route {
         }
     }
 
-    /// The kinds of answer that metrics count, in the order of an `Answer`'s places there.
+    /// The kinds of answer that metrics count, in the order of their places there.
     pub fn answers() -> impl Iterator<Item = (u16, &'static str)> {
         let problems = Code::ALL.iter().map(|code| (code.status().as_u16(), code.as_str()));
         [(200, "ok"), (204, "ok")].into_iter().chain(problems)
     }
 }
 
-/// An answer that is no problem.
-pub(super) enum Answer {
-    /// Something to read.
-    Body { status: StatusCode, content_type: &'static str, body: Vec<u8> },
-    /// Nothing to say.
-    NoContent,
-    /// To a browser that asks before it sends (CORS preflight): these methods, these headers.
-    Preflight { methods: &'static str, headers: String },
-}
-
-impl Answer {
-    /// A 200 of JSON.
-    pub(super) fn json(value: &impl Serialize) -> Self {
-        let body = serde_json::to_vec(value).expect("text and numbers are JSON");
-        Self::Body { status: StatusCode::OK, content_type: "application/json", body }
-    }
-
-    const fn status(&self) -> StatusCode {
-        match self {
-            Self::Body { status, .. } => *status,
-            Self::NoContent | Self::Preflight { .. } => StatusCode::NO_CONTENT,
-        }
-    }
+/// The beginning of an answer with a body of this type.
+pub(super) fn body(status: StatusCode, content_type: &'static str) -> HttpResponseBuilder {
+    let mut response = HttpResponse::build(status);
+    response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static(content_type)));
+    response
 }
 
 /// What the log will say of a decision; filled in as it becomes known.
@@ -102,7 +82,7 @@ pub(super) async fn answer<'a>(
     state: &'a PublicState,
     request: &HttpRequest,
     route: Route,
-    handle: impl AsyncFnOnce(&RequestId, &mut Decision<'a>) -> Result<Answer, Problem>,
+    handle: impl AsyncFnOnce(&RequestId, &mut Decision<'a>) -> Result<HttpResponse, Problem>,
 ) -> HttpResponse {
     let start = Instant::now();
     let _in_flight = InFlight::enter(&state.in_flight);
@@ -111,22 +91,23 @@ pub(super) async fn answer<'a>(
     let span = span_of(request, route, &id);
     let result = caught(handle(&id, &mut decision).instrument(span.clone())).await;
     let took = start.elapsed();
-    let metrics = &state.routes[route as usize];
-    let place = match &result {
-        Ok(answer) => usize::from(answer.status() == StatusCode::NO_CONTENT),
-        Err(problem) => 2 + problem.code as usize,
-    };
+    let problem = result.as_ref().err();
+    let status = result.as_ref().map_or_else(|problem| problem.code.status(), HttpResponse::status);
     if !span.is_disabled() {
-        complete(&span, &decision, &result);
+        complete(&span, &decision, status, problem);
     }
+    let metrics = &state.routes[route as usize];
+    let place = problem.map_or(usize::from(status == StatusCode::NO_CONTENT), |problem| 2 + problem.code as usize);
     metrics.answers[place].inc();
     metrics.seconds.observe(took.as_secs_f64());
-    if is_decision(route, &result) {
-        if let Err(problem) = &result {
+    // Whether somebody was given or refused a ticket: neither a stray path or method, nor a browser's question beforehand,
+    // unless that is refused, since a page whose origin is not listed gets no further.
+    if route != Route::Other && !matches!(status, StatusCode::NO_CONTENT | StatusCode::METHOD_NOT_ALLOWED) {
+        if let Some(problem) = problem {
             state.refusals[problem.code as usize].inc();
         }
         let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        audit(&id, TraceParent::of(request.headers()).as_ref(), route, &decision, result.as_ref().err(), took);
+        audit(&id, TraceParent::of(request.headers()).as_ref(), route, &decision, problem, took);
     }
     let mut response = respond(id, result);
     state.doors.origins.expose(request.headers(), response.headers_mut());
@@ -140,7 +121,7 @@ pub(super) async fn answer<'a>(
 pub(super) async fn reply(
     request: &HttpRequest,
     methods: &'static str,
-    handle: impl Future<Output = Result<Answer, Problem>>,
+    handle: impl Future<Output = Result<HttpResponse, Problem>>,
 ) -> HttpResponse {
     let is_taken = methods.split(", ").any(|method| method == request.method().as_str());
     let result = if is_taken { caught(handle).await } else { Err(Problem::method_not_allowed(methods)) };
@@ -148,7 +129,9 @@ pub(super) async fn reply(
 }
 
 /// What `handle` returns, or the problem that it has panicked.
-fn caught(handle: impl Future<Output = Result<Answer, Problem>>) -> impl Future<Output = Result<Answer, Problem>> {
+fn caught(
+    handle: impl Future<Output = Result<HttpResponse, Problem>>,
+) -> impl Future<Output = Result<HttpResponse, Problem>> {
     let panicked = |_| Err(Problem::new(Code::InternalError, "the log tells the operator why, by the requestId"));
     AssertUnwindSafe(handle).catch_unwind().map(move |result| result.unwrap_or_else(panicked))
 }
@@ -181,14 +164,11 @@ fn span_of(request: &HttpRequest, route: Route, id: &RequestId) -> Span {
 }
 
 /// What is known of a request when it is answered.
-fn complete(span: &Span, decision: &Decision<'_>, result: &Result<Answer, Problem>) {
+fn complete(span: &Span, decision: &Decision<'_>, status: StatusCode, problem: Option<&Problem>) {
     span.record("usersig.app", decision.app);
     span.record("usersig.rule", decision.rule);
-    let status = result.as_ref().map_or_else(|problem| problem.code.status(), Answer::status);
     span.record("http.response.status_code", status.as_u16());
-    if let Err(problem) = result {
-        span.record("error.type", problem.code.as_str());
-    }
+    span.record("error.type", problem.map(|problem| problem.code.as_str()));
     if status.is_server_error() {
         span.record("otel.status_code", "ERROR");
     }
@@ -210,62 +190,15 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// Whether somebody was given or refused a ticket: neither a stray path or method, nor a browser's question beforehand,
-/// unless that is refused, since a page whose origin is not listed gets no further.
-fn is_decision(route: Route, result: &Result<Answer, Problem>) -> bool {
-    let is_question = match result {
-        Ok(answer) => answer.status() == StatusCode::NO_CONTENT,
-        Err(problem) => problem.code == Code::MethodNotAllowed,
-    };
-    route != Route::Other && !is_question
-}
-
 /// The answer with all that every answer carries: its id, and what keeps it out of caches, other pages and referrers.
-pub(super) fn respond(id: RequestId, result: Result<Answer, Problem>) -> HttpResponse {
-    let mut response = match result {
-        Ok(Answer::Body { status, content_type, body }) => with_body(status, content_type, body),
-        Ok(Answer::NoContent) => HttpResponse::new(StatusCode::NO_CONTENT),
-        Ok(Answer::Preflight { methods, headers }) => preflight(methods, &headers),
-        Err(problem) => refuse(&problem, id.as_str()),
-    };
+pub(super) fn respond(id: RequestId, result: Result<HttpResponse, Problem>) -> HttpResponse {
+    let mut response = result.unwrap_or_else(|problem| problem.answer(id.as_str()));
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(X_REQUEST_ID, id.into_header());
-    response
-}
-
-fn with_body(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> HttpResponse {
-    let mut response = HttpResponse::with_body(status, BoxBody::new(Bytes::from(body)));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
-}
-
-fn preflight(methods: &'static str, allowed_headers: &str) -> HttpResponse {
-    let mut response = HttpResponse::new(StatusCode::NO_CONTENT);
-    let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
-    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
-    let allowed = HeaderValue::from_str(allowed_headers).expect("the names of headers are a header value");
-    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
-    response
-}
-
-fn refuse(problem: &Problem, request_id: &str) -> HttpResponse {
-    let status = problem.code.status();
-    let mut response = with_body(status, "application/problem+json", problem.body(request_id));
-    let headers = response.headers_mut();
-    if let Some(allow) = problem.allow {
-        headers.insert(header::ALLOW, HeaderValue::from_static(allow));
-    }
-    if let Some(seconds) = problem.retry_after {
-        headers.insert(header::RETRY_AFTER, seconds.into());
-    }
-    if status == StatusCode::UNAUTHORIZED {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer realm="usersig""#));
-    }
     response
 }
 
@@ -292,7 +225,7 @@ fn audit(
                 user = decision.user.as_deref(),
                 expire = decision.issued.as_ref().map(|issued| issued.lifetime.as_secs()),
                 key = decision.issued.as_ref().map(|issued| issued.key.fingerprint().as_str()),
-                step = problem.and_then(|problem| problem.step),
+                step = problem.and_then(|problem| problem.step).map(Step::as_str),
                 cause = problem.and_then(|problem| problem.cause.as_deref()),
                 duration_us,
                 $message

@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::exchange::{Answer, reply, respond};
+use super::exchange::{body, reply, respond};
 use super::identity::RequestId;
 use super::problem::{Code, Problem};
 use super::request::{Whole, parse_object, read_json, some};
@@ -52,15 +52,14 @@ pub async fn nothing_here(request: HttpRequest) -> HttpResponse {
 const GET: &str = "GET, HEAD";
 
 async fn livez(request: HttpRequest) -> HttpResponse {
-    reply(&request, GET, async { Ok(Answer::json(&json!({"status": "alive"}))) }).await
+    reply(&request, GET, async { Ok(HttpResponse::Ok().json(json!({"status": "alive"}))) }).await
 }
 
 async fn readyz(state: Data<OpsState>, request: HttpRequest) -> HttpResponse {
     reply(&request, GET, async {
         let status = if state.lifecycle.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         let rules: Vec<_> = state.rules.iter().map(WatchedRule::health).collect();
-        let body = json!({"status": state.lifecycle.as_str(), "rules": rules}).to_string().into_bytes();
-        Ok(Answer::Body { status, content_type: "application/json", body })
+        Ok(HttpResponse::build(status).json(json!({"status": state.lifecycle.as_str(), "rules": rules})))
     })
     .await
 }
@@ -72,22 +71,21 @@ async fn metrics(state: Data<OpsState>, request: HttpRequest) -> HttpResponse {
                 state.metrics.show_key_set_age(&watched.rule.name, age.as_secs_f64());
             }
         }
-        let body = state.metrics.render(state.dropped.count());
-        let content_type = "text/plain; version=0.0.4; charset=utf-8";
-        Ok(Answer::Body { status: StatusCode::OK, content_type, body })
+        let text = state.metrics.render(state.dropped.count());
+        Ok(body(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8").body(text))
     })
     .await
 }
 
 async fn version(request: HttpRequest) -> HttpResponse {
     let version = json!({"name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION")});
-    reply(&request, GET, async { Ok(Answer::json(&version)) }).await
+    reply(&request, GET, async { Ok(HttpResponse::Ok().json(version)) }).await
 }
 
 async fn inspect_ticket(state: Data<OpsState>, request: HttpRequest, payload: Payload) -> HttpResponse {
     reply(&request, "POST", async {
-        let json = read_json(&request, payload).await?;
-        judge(&state, &json).map(|inspection| Answer::json(&inspection))
+        let asked = read_json(&request, payload).await?;
+        judge(&state, &asked).map(|inspection| HttpResponse::Ok().json(inspection))
     })
     .await
 }

@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 
-use actix_web::http::StatusCode;
+use actix_web::HttpResponse;
+use actix_web::http::{StatusCode, header};
 use serde::Serialize;
 
+use super::exchange::body;
 use crate::issue::Refusal;
 use crate::limit::TooOften;
-use crate::session::{CheckError, Denial, Step};
+use crate::session::{CheckError, Step};
 
 /// Makes [`Code`] of a table: its text, its HTTP status, and one line for people, the same for every problem of this code.
 macro_rules! codes {
@@ -94,7 +96,7 @@ pub struct Problem {
     /// What the log is told beyond the code.
     pub cause: Option<String>,
     /// The step of the session check that refused.
-    pub step: Option<&'static str>,
+    pub step: Option<Step>,
 }
 
 impl Problem {
@@ -113,8 +115,8 @@ impl Problem {
         Self { allow: Some(allow), ..Self::new(Code::MethodNotAllowed, format!("this path takes {allow}")) }
     }
 
-    /// The body of the answer.
-    pub(super) fn body(&self, request_id: &str) -> Vec<u8> {
+    /// The answer to the request with this id.
+    pub(super) fn answer(&self, request_id: &str) -> HttpResponse {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Body<'a> {
@@ -125,25 +127,41 @@ impl Problem {
             code: &'static str,
             request_id: &'a str,
         }
-        let body = Body {
+        let status = self.code.status();
+        let mut answer = body(status, "application/problem+json");
+        if let Some(allow) = self.allow {
+            answer.insert_header((header::ALLOW, allow));
+        }
+        if let Some(seconds) = self.retry_after {
+            answer.insert_header((header::RETRY_AFTER, seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            answer.insert_header((header::WWW_AUTHENTICATE, r#"Bearer realm="usersig""#));
+        }
+        answer.json(Body {
             r#type: "about:blank",
             title: self.code.title(),
-            status: self.code.status().as_u16(),
+            status: status.as_u16(),
             detail: &self.detail,
             code: self.code.as_str(),
             request_id,
-        };
-        serde_json::to_vec(&body).expect("text and numbers are JSON")
+        })
     }
 }
 
 impl From<CheckError> for Problem {
     fn from(error: CheckError) -> Self {
+        let cause = Some(error.to_string());
         match error {
-            CheckError::Denied(denial) => denial.into(),
-            CheckError::Fault(fault) => Self {
-                cause: Some(fault.to_string()),
-                step: Some(Step::Check.as_str()),
+            // The caller is not told which check failed: that would help who is guessing.
+            CheckError::Denied(denial) => Self {
+                cause,
+                step: Some(denial.step()),
+                ..Self::new(Code::InvalidSession, "sign in again; the log tells the operator why, by the requestId")
+            },
+            CheckError::Fault(_) => Self {
+                cause,
+                step: Some(Step::Check),
                 retry_after: Some(RETRY_AFTER_FAULT),
                 ..Self::new(
                     Code::SessionCheckUnavailable,
@@ -161,17 +179,6 @@ impl From<TooOften> for Problem {
     }
 }
 
-impl From<Denial> for Problem {
-    /// The caller is not told which check failed: that would help who is guessing.
-    fn from(denial: Denial) -> Self {
-        Self {
-            cause: Some(denial.to_string()),
-            step: Some(denial.step().as_str()),
-            ..Self::new(Code::InvalidSession, "sign in again; the log tells the operator why, by the requestId")
-        }
-    }
-}
-
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let (code, step) = match refusal {
@@ -182,6 +189,6 @@ impl From<Refusal> for Problem {
             // The session and its user are recognised.
             Refusal::RoomNotPermitted(_) => (Code::RoomNotPermitted, None),
         };
-        Self { cause: Some(refusal.to_string()), step: step.map(Step::as_str), ..Self::new(code, refusal.to_string()) }
+        Self { cause: Some(refusal.to_string()), step, ..Self::new(code, refusal.to_string()) }
     }
 }

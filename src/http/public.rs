@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use actix_web::http::{Method, header};
+use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::{Data, Payload, ServiceConfig, resource, to};
 use actix_web::{HttpRequest, HttpResponse};
 use prometheus::{IntCounter, IntGauge};
 use serde::Serialize;
 
-use super::exchange::{Answer, Decision, Route, answer};
+use super::exchange::{Decision, Route, answer, body};
 use super::identity::RequestId;
 use super::origin::OriginPolicy;
 use super::problem::{Code, Problem};
@@ -182,7 +182,7 @@ async fn recognise<'a>(
 }
 
 /// Answers a browser that asks whether a page of another origin may call, and refuses every other method.
-fn preflight(state: &PublicState, request: &HttpRequest, methods: &'static str) -> Result<Answer, Problem> {
+fn preflight(state: &PublicState, request: &HttpRequest, methods: &'static str) -> Result<HttpResponse, Problem> {
     let headers = request.headers();
     let is_question =
         [header::ORIGIN, header::ACCESS_CONTROL_REQUEST_METHOD].iter().all(|name| headers.contains_key(name));
@@ -192,7 +192,11 @@ fn preflight(state: &PublicState, request: &HttpRequest, methods: &'static str) 
     if !state.doors.origins.admits_preflight(headers) {
         return Err(Problem::new(Code::OriginDenied, "this origin is not in allowed_origins"));
     }
-    Ok(Answer::Preflight { methods, headers: state.doors.origins.request_headers().to_owned() })
+    let mut answer = HttpResponse::NoContent();
+    answer.insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, methods));
+    answer.insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, state.doors.origins.request_headers()));
+    answer.insert_header((header::ACCESS_CONTROL_MAX_AGE, 600));
+    Ok(answer.finish())
 }
 
 /// The one field in which the two kinds of answer differ.
@@ -219,9 +223,9 @@ struct TicketBody<'a> {
 
 impl Caller<'_> {
     /// The answer with what was issued, which the log is told of.
-    fn answer(&self, issued: Issued, ticket: fn(&str) -> Ticket<'_>, decision: &mut Decision<'_>) -> Answer {
+    fn answer(&self, issued: Issued, ticket: fn(&str) -> Ticket<'_>, decision: &mut Decision<'_>) -> HttpResponse {
         let expire = issued.lifetime.as_secs();
-        let answer = Answer::json(&TicketBody {
+        let answer = body(StatusCode::OK, "application/json").json(TicketBody {
             sdk_app_id: self.app.id.get(),
             user_id: self.admitted.user.as_str(),
             ticket: ticket(&issued.ticket),
