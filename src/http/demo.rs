@@ -10,13 +10,12 @@ use actix_web::middleware::Next;
 use actix_web::web::{Data, Payload, ServiceConfig, resource, to};
 use actix_web::{HttpRequest, HttpResponse};
 use jsonwebtoken::{EncodingKey, Header};
-use serde::Deserialize;
 use serde_json::json;
 
 use super::exchange::{body, reply, respond};
 use super::identity::RequestId;
 use super::problem::{Code, Problem};
-use super::request::{parse_object, read_json};
+use super::request::read_body;
 use super::{now, ops};
 use crate::ticket::{SdkAppId, UnixTime, UserId};
 
@@ -104,20 +103,14 @@ async fn session(demo: Data<Demo>, request: HttpRequest, payload: Payload) -> Ht
         if *request.method() == Method::DELETE {
             return Ok(HttpResponse::NoContent().insert_header(cookie("", 0)).finish());
         }
-        let asked: LogIn = parse_object(&read_json(&request, payload).await?)?;
-        let user = UserId::try_from(asked.user_id);
-        let user = user.map_err(|error| Problem::invalid_request(format!("userId {error}")))?;
+        let [user] = read_body(&request, payload, [&["userId"]]).await?;
+        let user: Option<UserId> = user.read("is 1 to 32 letters, digits, _ or -", |user| user.text()?.parse().ok())?;
+        let user = user.ok_or_else(|| Problem::invalid_request("userId is missing"))?;
         let (token, expires_at) = demo.session(&user, now());
         let answer = json!({"userId": user.as_str(), "token": token, "expiresAt": expires_at});
         Ok(HttpResponse::Ok().insert_header(cookie(&token, SESSION.as_secs())).json(answer))
     })
     .await
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct LogIn {
-    user_id: String,
 }
 
 #[cfg(test)]

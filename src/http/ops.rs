@@ -5,18 +5,17 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload, ServiceConfig, resource, to};
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Deserialize;
 use serde_json::json;
 
 use super::exchange::{body, reply, respond};
 use super::identity::RequestId;
 use super::problem::{Code, Problem};
-use super::request::{Whole, parse_object, read_json, some};
+use super::request::{Given, read_body};
 use super::{Lifecycle, WatchedRule, now};
 use crate::issue::App;
 use crate::metrics::Metrics;
 use crate::telemetry::DroppedLines;
-use crate::ticket::{Expected, Inspection, SdkAppId, UnixTime, UnverifiedTicket, inspect};
+use crate::ticket::{Expected, FieldError, SdkAppId, UnixTime, UnverifiedTicket, inspect};
 
 /// All that the ops listener reads.
 #[derive(Debug)]
@@ -82,47 +81,29 @@ async fn version(request: HttpRequest) -> HttpResponse {
     reply(&request, GET, async { Ok(HttpResponse::Ok().json(version)) }).await
 }
 
+/// Inspects a ticket with the key of the app that the caller names, or else the ticket itself.
 async fn inspect_ticket(state: Data<OpsState>, request: HttpRequest, payload: Payload) -> HttpResponse {
     reply(&request, "POST", async {
-        let asked = read_json(&request, payload).await?;
-        judge(&state, &asked).map(|inspection| HttpResponse::Ok().json(inspection))
+        let [ticket, app, user, at] =
+            read_body(&request, payload, [&["ticket"], &["sdkAppId"], &["userId"], &["at"]]).await?;
+        let ticket = ticket.read("is text", Given::text)?;
+        let ticket = ticket.ok_or_else(|| Problem::invalid_request("ticket is missing"))?;
+        let app: Option<SdkAppId> = app.read(FieldError::SdkAppId, |app| app.whole()?.try_into().ok())?;
+        let at = at.read(format_args!("is Unix seconds, 0 to {MAX_EXACT}"), |at| {
+            at.whole().filter(|seconds| *seconds <= MAX_EXACT)
+        })?;
+        let named = app.map(SdkAppId::get).or_else(|| UnverifiedTicket::decode(ticket).ok().map(|ticket| ticket.app()));
+        let key = state.apps.iter().find(|known| Some(known.id.get()) == named).map(|known| known.key());
+        let expected = Expected {
+            app,
+            key: key.as_ref().map(|key| &key.secret),
+            user: user.read("is text", Given::text)?,
+            at: at.map_or_else(now, UnixTime::from_secs),
+        };
+        Ok(HttpResponse::Ok().json(inspect(ticket, &expected)))
     })
     .await
 }
 
 /// The largest whole number that every JSON reader keeps exact (RFC 8259, 6).
 const MAX_EXACT: u64 = (1 << 53) - 1;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct InspectRequest {
-    ticket: String,
-    #[serde(default, deserialize_with = "some")]
-    sdk_app_id: Option<Whole>,
-    #[serde(default, deserialize_with = "some")]
-    user_id: Option<String>,
-    #[serde(default, deserialize_with = "some")]
-    at: Option<Whole>,
-}
-
-/// Inspects a ticket with the key of the app that the caller names, or else the ticket itself.
-fn judge(state: &OpsState, json: &[u8]) -> Result<Inspection, Problem> {
-    let asked: InspectRequest = parse_object(json)?;
-    let app = asked.sdk_app_id.map(|Whole(id)| SdkAppId::try_from(id)).transpose();
-    let app = app.map_err(|error| Problem::invalid_request(format!("sdkAppId {error}")))?;
-    if asked.at.is_some_and(|Whole(seconds)| seconds > MAX_EXACT) {
-        return Err(Problem::invalid_request(format!("at is Unix seconds, 0 to {MAX_EXACT}")));
-    }
-    let named =
-        app.map(SdkAppId::get).or_else(|| UnverifiedTicket::decode(&asked.ticket).ok().map(|ticket| ticket.app()));
-    let key = state.apps.iter().find(|known| Some(known.id.get()) == named).map(|known| known.key());
-    Ok(inspect(
-        &asked.ticket,
-        &Expected {
-            app,
-            key: key.as_ref().map(|key| &key.secret),
-            user: asked.user_id.as_deref(),
-            at: asked.at.map_or_else(now, |Whole(seconds)| UnixTime::from_secs(seconds)),
-        },
-    ))
-}

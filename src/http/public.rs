@@ -12,7 +12,7 @@ use super::exchange::{Decision, Route, answer, body};
 use super::identity::RequestId;
 use super::origin::OriginPolicy;
 use super::problem::{Code, Problem};
-use super::request::{PrivateMapKeyRequest, UserSigRequest};
+use super::request::Asked;
 use super::watched::WatchedRule;
 use super::{Lifecycle, address, credential, now};
 use crate::issue::{Admitted, App, Issued};
@@ -98,7 +98,7 @@ async fn user_sig(state: Data<PublicState>, request: HttpRequest, payload: Paylo
         if !matches!(*request.method(), Method::GET | Method::POST) {
             return preflight(&state, &request, "GET, POST");
         }
-        let asked = UserSigRequest::read(&request, payload).await?;
+        let asked = Asked::user_sig(&request, payload).await?;
         let caller = recognise(&state, &request, &asked, id, decision).await?;
         let issued = caller.app.user_sig(&caller.admitted, asked.expire, caller.now);
         caller.metrics.user_sigs.inc();
@@ -112,10 +112,10 @@ async fn private_map_key(state: Data<PublicState>, request: HttpRequest, payload
         if *request.method() != Method::POST {
             return preflight(&state, &request, "POST");
         }
-        let PrivateMapKeyRequest { common, room, privileges } = PrivateMapKeyRequest::read(&request, payload).await?;
-        let caller = recognise(&state, &request, &common, id, decision).await?;
+        let (asked, room, privileges) = Asked::private_map_key(&request, payload).await?;
+        let caller = recognise(&state, &request, &asked, id, decision).await?;
         let Caller { app, admitted, session, now, .. } = &caller;
-        let issued = app.private_map_key(admitted, session, &room, privileges, common.expire, *now)?;
+        let issued = app.private_map_key(admitted, session, &room, privileges, asked.expire, *now)?;
         caller.metrics.private_map_keys.inc();
         Ok(caller.answer(issued, |text| Ticket::PrivateMapKey(text), decision))
     })
@@ -142,7 +142,7 @@ struct Caller<'a> {
 async fn recognise<'a>(
     state: &'a PublicState,
     request: &HttpRequest,
-    asked: &UserSigRequest,
+    asked: &Asked,
     id: &RequestId,
     decision: &mut Decision<'a>,
 ) -> Result<Caller<'a>, Problem> {

@@ -1,18 +1,19 @@
 //! Reads what a caller asks for, from the query or the body, alike in both: nothing unknown, nothing twice.
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::time::Duration;
+use std::{array, mem};
 
 use actix_web::HttpRequest;
 use actix_web::http::{Method, header};
 use actix_web::web::{Bytes, BytesMut, Payload};
 use futures_util::StreamExt;
-use serde::Deserialize;
 use serde::de::value::{self, MapDeserializer};
-use serde::de::{DeserializeOwned, Deserializer, Unexpected, Visitor};
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::Value;
 
 use super::problem::{Code, Problem};
-use crate::ticket::{FieldError, Privileges, Room, RoomStr, SdkAppId};
+use crate::ticket::{FieldError, Privileges, Room, SdkAppId};
 
 /// The largest body that is read, in bytes.
 pub const MAX_BODY: usize = 16 * 1024;
@@ -20,9 +21,8 @@ pub const MAX_BODY: usize = 16 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is asked of `/v1/usersig`.
-#[derive(Debug, Default)]
-pub(super) struct UserSigRequest {
+/// What is asked of both routes.
+pub(super) struct Asked {
     /// Which app; needed where several are configured.
     pub app: Option<SdkAppId>,
     /// The user that the caller believes to be.
@@ -31,176 +31,173 @@ pub(super) struct UserSigRequest {
     pub expire: Option<u64>,
 }
 
-/// What is asked of `/v1/private-map-key`.
-#[derive(Debug)]
-pub(super) struct PrivateMapKeyRequest {
-    /// What it shares with a `UserSig`.
-    pub common: UserSigRequest,
-    /// The room.
-    pub room: Room,
-    /// The privileges; the app's ceiling when there are none.
-    pub privileges: Option<Privileges>,
-}
+/// How a parameter may be spelled; the first is the one to tell people of.
+type Spellings = &'static [&'static str];
 
-/// A struct of parameters: the common ones, and its own. serde's `flatten` would let unknown names pass.
-macro_rules! parameters {
-    ($name:ident { $($own:tt)* }) => {
-        #[derive(Deserialize, Default)]
-        #[serde(deny_unknown_fields, default)]
-        struct $name {
-            #[serde(
-                rename = "sdkAppId",
-                alias = "sdkAppID",
-                alias = "SDKAppID",
-                alias = "sdkappid",
-                deserialize_with = "some"
-            )]
-            app: Option<Whole>,
-            #[serde(
-                rename = "userId",
-                alias = "userID",
-                alias = "userid",
-                alias = "identifier",
-                deserialize_with = "some"
-            )]
-            user: Option<String>,
-            #[serde(deserialize_with = "some")]
-            expire: Option<Whole>,
-            $($own)*
-        }
-    };
-}
+const APP: Spellings = &["sdkAppId", "sdkAppID", "SDKAppID", "sdkappid"];
+const USER: Spellings = &["userId", "userID", "userid", "identifier"];
+const EXPIRE: Spellings = &["expire"];
 
-parameters!(RawUserSig {});
-parameters!(RawPrivateMapKey {
-    #[serde(rename = "roomId", deserialize_with = "some")]
-    room_id: Option<Whole>,
-    #[serde(rename = "roomStr", deserialize_with = "some")]
-    room_str: Option<String>,
-    #[serde(deserialize_with = "some")]
-    privileges: Option<RawPrivileges>,
-});
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "privileges: expected a list of names or a mask from 1 to 255")]
-enum RawPrivileges {
-    Mask(f64),
-    Names(Vec<String>),
-}
-
-/// A whole number, however it is written: to JSON, 1 and 1.0 are the same. One beyond 64 bits is the largest of them.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Whole(pub u64);
-
-impl Whole {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the sign has been looked at")]
-    fn of(number: f64) -> Option<Self> {
-        (number.fract() == 0.0 && number >= 0.0).then_some(Self(number as u64))
-    }
-}
-
-impl<'de> Deserialize<'de> for Whole {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_u64(WholeVisitor)
-    }
-}
-
-struct WholeVisitor;
-
-impl Visitor<'_> for WholeVisitor {
-    type Value = Whole;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a whole number")
+impl Asked {
+    /// What is asked of `/v1/usersig`.
+    pub(super) async fn user_sig(request: &HttpRequest, payload: Payload) -> Result<Self, Problem> {
+        let [app, user, expire] = read(request, payload, [APP, USER, EXPIRE]).await?;
+        Self::new(&app, &user, &expire)
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Whole, E> {
-        Ok(Whole(number))
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Whole, E> {
-        Whole::of(number).ok_or_else(|| E::invalid_value(Unexpected::Float(number), &self))
-    }
-
-    /// Digits of the query. A JSON text does not come here, since it is asked for a number.
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Whole, E> {
-        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = is_number.then(|| Whole(text.parse().unwrap_or(u64::MAX)));
-        number.ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
-    }
-}
-
-/// A field that may be left out, but not be `null`.
-pub(super) fn some<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
-impl UserSigRequest {
-    /// Reads the query of a GET, the body of a POST.
-    pub(super) async fn read(request: &HttpRequest, payload: Payload) -> Result<Self, Problem> {
-        let raw: RawUserSig = read(request, payload).await?;
-        Self::new(raw.app, raw.user, raw.expire)
-    }
-
-    fn new(app: Option<Whole>, user: Option<String>, expire: Option<Whole>) -> Result<Self, Problem> {
-        let app = app.map(|Whole(id)| SdkAppId::try_from(id)).transpose();
-        let expire = expire.map(|Whole(seconds)| seconds);
-        if user.as_ref().is_some_and(String::is_empty) {
-            return Err(Problem::invalid_request("userId is empty; leave it out, or give the session's user"));
-        }
-        if expire == Some(0) {
-            return Err(Problem::invalid_request("expire is whole seconds, at least 1"));
-        }
-        Ok(Self { app: app.map_err(|error| field("sdkAppId", error))?, asserted_user: user, expire })
-    }
-}
-
-impl PrivateMapKeyRequest {
-    /// Reads the body of a POST.
-    pub(super) async fn read(request: &HttpRequest, payload: Payload) -> Result<Self, Problem> {
-        let raw: RawPrivateMapKey = read(request, payload).await?;
-        let room = match (raw.room_id, raw.room_str) {
-            (Some(Whole(room)), None) => room.try_into().map(Room::Number).map_err(|error| field("roomId", error))?,
-            (None, Some(room)) => room.parse::<RoomStr>().map(Room::Text).map_err(|error| field("roomStr", error))?,
-            _ => return Err(Problem::invalid_request("give either roomId (a number) or roomStr (text)")),
-        };
-        let privileges = raw.privileges.map(|privileges| match privileges {
-            RawPrivileges::Mask(mask) => {
-                Whole::of(mask).map_or(Err(FieldError::Privileges), |Whole(mask)| mask.try_into())
+    /// What is asked of `/v1/private-map-key`; without privileges it is the app's ceiling.
+    pub(super) async fn private_map_key(
+        request: &HttpRequest,
+        payload: Payload,
+    ) -> Result<(Self, Room, Option<Privileges>), Problem> {
+        let known = [APP, USER, EXPIRE, &["roomId"], &["roomStr"], &["privileges"]];
+        let [app, user, expire, room_id, room_str, privileges] = read(request, payload, known).await?;
+        let number = room_id.read(FieldError::RoomId, |id| id.whole()?.try_into().ok().map(Room::Number))?;
+        let text = room_str.read(FieldError::RoomStr, |name| name.text()?.parse().ok().map(Room::Text))?;
+        let room = number.xor(text);
+        let room = room.ok_or_else(|| Problem::invalid_request("give either roomId (a number) or roomStr (text)"))?;
+        let privileges = privileges.read(FieldError::Privileges, |given| match &given.value {
+            // What is no text is no privilege's name either.
+            Some(Value::Array(names)) => {
+                Privileges::from_names(names.iter().map(|name| name.as_str().unwrap_or_default())).ok()
             }
-            RawPrivileges::Names(names) => Privileges::from_names(names.iter().map(String::as_str)),
-        });
+            _ => given.whole()?.try_into().ok(),
+        })?;
+        Ok((Self::new(&app, &user, &expire)?, room, privileges))
+    }
+
+    fn new(app: &Given, user: &Given, expire: &Given) -> Result<Self, Problem> {
+        let not_empty = |user: &Given| user.text().filter(|user| !user.is_empty()).map(str::to_owned);
         Ok(Self {
-            common: UserSigRequest::new(raw.app, raw.user, raw.expire)?,
-            room,
-            privileges: privileges.transpose().map_err(|error| field("privileges", error))?,
+            app: app.read(FieldError::SdkAppId, |app| app.whole()?.try_into().ok())?,
+            asserted_user: user.read("is the session's user, or left out", not_empty)?,
+            expire: expire
+                .read("is whole seconds, at least 1", |expire| expire.whole().filter(|expire| *expire > 0))?,
         })
     }
 }
 
-fn field(name: &str, error: FieldError) -> Problem {
-    Problem::invalid_request(format!("{name} {error}"))
+/// A parameter as the caller gave it, or did not.
+#[derive(Default)]
+pub(super) struct Given {
+    /// The name as the caller spelled it.
+    name: String,
+    value: Option<Value>,
+    in_query: bool,
 }
 
-/// Reads parameters from the one place where the method has them.
-async fn read<T: DeserializeOwned + Default>(request: &HttpRequest, payload: Payload) -> Result<T, Problem> {
+impl Given {
+    /// What `parse` makes of it, unless it was not given; `accepted` says what `parse` takes.
+    pub(super) fn read<'a, T>(
+        &'a self,
+        accepted: impl Display,
+        parse: impl FnOnce(&'a Self) -> Option<T>,
+    ) -> Result<Option<T>, Problem> {
+        let Some(value) = &self.value else { return Ok(None) };
+        parse(self).map(Some).ok_or_else(|| {
+            let got = match value {
+                // Nobody writes quotes into a query.
+                Value::String(text) if self.in_query && !text.is_empty() => text.clone(),
+                value => value.to_string(),
+            };
+            Problem::invalid_request(format!("{} {accepted}; got {got}", self.name))
+        })
+    }
+
+    /// The text that it is.
+    pub(super) fn text(&self) -> Option<&str> {
+        self.value.as_ref()?.as_str()
+    }
+
+    /// The whole number that it is, however it is written: to JSON, 1 and 1.0 are the same, and in a query all is text. One
+    /// beyond 64 bits is the largest of them.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the sign has been looked at")]
+    pub(super) fn whole(&self) -> Option<u64> {
+        match self.value.as_ref()? {
+            Value::Number(number) => number.as_u64().or_else(|| {
+                let number = number.as_f64()?;
+                (number.fract() == 0.0 && number >= 0.0).then_some(number as u64)
+            }),
+            Value::String(digits) if self.in_query => {
+                let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+                is_number.then(|| digits.parse().unwrap_or(u64::MAX))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Reads parameters from the one place where the method has them, each to its place in `known`.
+async fn read<const N: usize>(
+    request: &HttpRequest,
+    payload: Payload,
+    known: [Spellings; N],
+) -> Result<[Given; N], Problem> {
     let query = request.query_string();
     if request.method() == Method::GET {
         let pairs = MapDeserializer::<_, value::Error>::new(form_urlencoded::parse(query.as_bytes()));
-        return serde_path_to_error::deserialize(pairs).map_err(|error| unreadable("query", &error));
+        let given = pairs.deserialize_map(Sorted { known, in_query: true });
+        return given.map_err(|error| Problem::invalid_request(format!("query: {error}")));
     }
-    let json = read_json(request, payload).await?;
+    let given = read_body(request, payload, known).await?;
     if !query.is_empty() {
         return Err(Problem::invalid_request("a POST takes its parameters in a JSON body, not in the query"));
     }
-    if json.is_empty() { Ok(T::default()) } else { parse_object(&json) }
+    Ok(given)
+}
+
+/// Reads parameters from the JSON body of a POST, each to its place in `known`; none where there is no body.
+pub(super) async fn read_body<const N: usize>(
+    request: &HttpRequest,
+    payload: Payload,
+    known: [Spellings; N],
+) -> Result<[Given; N], Problem> {
+    let body = collect(request, payload).await?;
+    if body.is_empty() {
+        return Ok(array::from_fn(|_| Given::default()));
+    }
+    let mut json = serde_json::Deserializer::from_slice(&body);
+    let given = json.deserialize_map(Sorted { known, in_query: false });
+    let given = given.and_then(|given| json.end().map(|()| given));
+    given.map_err(|error| Problem::invalid_request(format!("body: {error}")))
+}
+
+/// Sorts parameters: nothing unknown, and nothing twice, be it spelled differently.
+struct Sorted<const N: usize> {
+    known: [Spellings; N],
+    in_query: bool,
+}
+
+impl<'de, const N: usize> Visitor<'de> for Sorted<N> {
+    type Value = [Given; N];
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<[Given; N], A::Error> {
+        let mut all = array::from_fn(|_| Given::default());
+        while let Some(name) = map.next_key::<String>()? {
+            let Some(place) = self.known.iter().position(|spellings| spellings.contains(&name.as_str())) else {
+                let known = self.known.map(|spellings| spellings[0]).join(", ");
+                return Err(A::Error::custom(format_args!("there is no parameter {name:?}; there are {known}")));
+            };
+            let given = Given { name, value: Some(map.next_value()?), in_query: self.in_query };
+            let before = mem::replace(&mut all[place], given);
+            if before.value.is_some() {
+                let message = format_args!("a parameter is given twice: {}, {}", before.name, all[place].name);
+                return Err(A::Error::custom(message));
+            }
+        }
+        Ok(all)
+    }
 }
 
 /// The body of a POST; empty when there is none.
 ///
 /// # Errors
 /// 413, 408, 400 for a body that breaks off, then 415, in this order.
-pub(super) async fn read_json(request: &HttpRequest, mut payload: Payload) -> Result<Bytes, Problem> {
+async fn collect(request: &HttpRequest, mut payload: Payload) -> Result<Bytes, Problem> {
     let headers = request.headers();
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if length.unwrap_or(0) == 0 && !headers.contains_key(header::TRANSFER_ENCODING) {
@@ -228,26 +225,6 @@ pub(super) async fn read_json(request: &HttpRequest, mut payload: Payload) -> Re
         return Err(Problem::new(Code::UnsupportedMediaType, "send the body as content-type: application/json"));
     }
     Ok(body)
-}
-
-/// A JSON object as parameters. serde would take an array for a struct too.
-pub(super) fn parse_object<T: DeserializeOwned>(json: &[u8]) -> Result<T, Problem> {
-    if json.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Problem::invalid_request("the body is not a JSON object"));
-    }
-    let mut body = serde_json::Deserializer::from_slice(json);
-    let asked = serde_path_to_error::deserialize(&mut body).map_err(|error| unreadable("body", &error))?;
-    body.end().map_err(|error| Problem::invalid_request(format!("body: {error}")))?;
-    Ok(asked)
-}
-
-/// Names the parameter, which serde's own messages leave out.
-fn unreadable<E: fmt::Display>(place: &str, error: &serde_path_to_error::Error<E>) -> Problem {
-    let message = match error.path().to_string() {
-        path if path == "." => format!("{place}: {}", error.inner()),
-        path => format!("{place}: {path}: {}", error.inner()),
-    };
-    Problem::invalid_request(message)
 }
 
 /// Whether a content type is `application/json`, whatever its parameters.

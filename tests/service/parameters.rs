@@ -183,12 +183,12 @@ fn a_problem_names_the_parameter() {
         ("sdkAppId", "x"),
         ("sdkAppId", "0"),
         ("SDKAppID", "-1"),
-        ("token", "x"),
+        ("token", ""),
         ("userId", ""),
     ] {
         let detail =
             detail_of(service.public.get(format!("/v1/usersig?{name}={value}")).bearer(&session("alice")).send());
-        assert!(detail.to_lowercase().contains(&name.to_lowercase()), "{name}={value}: {detail}");
+        assert!(detail.contains(name) && detail.contains(value), "{name}={value}: {detail}");
     }
     for (name, value) in [
         ("expire", json!("60")),
@@ -210,7 +210,6 @@ fn a_problem_names_the_parameter() {
         }
         let call = service.public.post("/v1/private-map-key").json(body.clone()).bearer(&session("alice"));
         let detail = detail_of(call.send());
-        let name = if name == "identifier" { "userId" } else { name };
         assert!(detail.contains(name), "{body}: {detail}");
     }
 }
