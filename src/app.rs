@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -19,13 +20,9 @@ use tracing::{error, info, warn};
 
 use crate::config::{Config, ConfiguredApp, SecretSource, Server};
 use crate::http::demo::{self, Demo};
-use crate::http::ops::{self, OpsState};
-use crate::http::public::{self, Doors, PublicState};
-use crate::http::{Door, HEADER_TIMEOUT, Lifecycle, Listener, OriginPolicy, WatchedRule};
+use crate::http::{Door, HEADER_TIMEOUT, Listener, State, ops, public};
 use crate::issue::App;
-use crate::limit::Limiter;
 use crate::metrics::Metrics;
-use crate::session::CredentialSource;
 use crate::telemetry::{DroppedLines, FLUSH};
 use crate::ticket::SecretKey;
 
@@ -36,28 +33,18 @@ const _: () = assert!(POLL.as_secs() < 2, "a changed secret is in use within 2 s
 /// The service, put together and not yet running.
 pub struct Service {
     server: Server,
-    public: Data<PublicState>,
-    ops: Data<OpsState>,
+    state: Data<State>,
     secrets: Vec<FollowedSecret>,
 }
 
 impl Service {
     /// Puts the rooms together.
     pub fn new(config: Config, dropped: DroppedLines) -> Self {
-        let metrics = Arc::new(Metrics::new());
-        let lifecycle = Arc::new(Lifecycle::default());
-        let (apps, secrets): (Vec<_>, Vec<_>) = config.apps.into_iter().map(|app| follow(app, &metrics)).unzip();
-        let headers = config.rules.iter().filter_map(|rule| match &rule.source {
-            CredentialSource::Header(name) => Some(name.as_str()),
-            CredentialSource::Cookie(_) | CredentialSource::Bearer => None,
-        });
-        let origins = OriginPolicy::new(config.server.allowed_origins.clone(), headers);
-        let watched = config.rules.into_iter().map(|rule| WatchedRule::new(rule, &metrics));
-        let rules: Arc<[_]> = watched.collect();
-        let doors = Doors { origins, limiter: Limiter::new(config.limits), trusted_hops: config.trusted_hops };
-        let public = PublicState::new(&apps, Arc::clone(&rules), doors, &metrics, Arc::clone(&lifecycle));
-        let ops = OpsState { apps, rules, metrics, lifecycle, dropped };
-        Self { server: config.server, public: Data::new(public), ops: Data::new(ops), secrets }
+        let metrics = Metrics::new();
+        let (apps, secrets) = config.apps.into_iter().map(|app| follow(app, &metrics)).unzip();
+        let origins = config.server.allowed_origins.clone();
+        let state = State::new(apps, config.rules, origins, config.limits, config.trusted_hops, metrics, dropped);
+        Self { server: config.server, state: Data::new(state), secrets }
     }
 
     /// Serves both listeners until a signal ends the process.
@@ -69,8 +56,8 @@ impl Service {
         let max_connections = within_descriptors(max_connections);
         let listener = Listener { address: listen, workers, max_connections, drain };
         let (server, address, door) =
-            listener.serve(&self.public).map_err(|error| cannot_bind("server.listen", listen, &error))?;
-        let ops_address = spawn_ops(self.server.ops_listen, self.ops.clone())?;
+            listener.serve(&self.state).map_err(|error| cannot_bind("server.listen", listen, &error))?;
+        let ops_address = spawn_ops(self.server.ops_listen, self.state.clone())?;
         info!(address = %ops_address, listener = "ops", "listening");
         info!(%address, listener = "public", workers = self.server.workers.get(), "listening");
         self.until_told(server, Some(door)).await
@@ -81,13 +68,12 @@ impl Service {
     /// # Errors
     /// When the address cannot be bound, or the server fails.
     pub async fn serve_demo(self, demo: impl FnOnce(SocketAddr) -> Demo) -> io::Result<()> {
-        let (public, ops, listen) = (self.public.clone(), self.ops.clone(), self.server.listen);
+        let (state, listen) = (self.state.clone(), self.server.listen);
         let listener = TcpListener::bind(listen).map_err(|error| cannot_bind("--listen", listen, &error))?;
         let demo = Data::new(demo(listener.local_addr()?));
         let server = HttpServer::new(move || {
             ActixApp::new()
-                .app_data(public.clone())
-                .app_data(ops.clone())
+                .app_data(state.clone())
                 .app_data(demo.clone())
                 .wrap(from_fn(demo::own_host_only))
                 .configure(demo::routes)
@@ -102,7 +88,6 @@ impl Service {
 
     /// Runs until SIGTERM or SIGINT, then drains; a second signal ends it at once.
     async fn until_told(mut self, server: ActixServer, door: Option<Door>) -> io::Result<()> {
-        let lifecycle = Arc::clone(&self.ops.lifecycle);
         let handle = server.handle();
         let mut server = actix_web::rt::spawn(server);
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -113,12 +98,12 @@ impl Service {
             }
         };
         let mut hang_up = signal(SignalKind::hangup())?;
-        for key_set in self.ops.rules.iter().filter_map(|watched| watched.rule.key_set().cloned()) {
+        for key_set in self.state.rules.iter().filter_map(|watched| watched.rule.key_set().cloned()) {
             actix_web::rt::spawn(async move { key_set.run().await });
         }
         let mut poll = interval(POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        lifecycle.started();
+        self.state.started.store(true, Ordering::Relaxed);
         loop {
             tokio::select! {
                 name = end() => {
@@ -128,12 +113,12 @@ impl Service {
                 _ = hang_up.recv() => self.reload_secrets(),
                 _ = poll.tick() => {
                     self.reload_secrets();
-                    self.public.limiter().forget_strangers();
+                    self.state.limiter.forget_strangers();
                 }
                 result = &mut server => return result.map_err(io::Error::other)?,
             }
         }
-        lifecycle.drain();
+        self.state.draining.store(true, Ordering::Relaxed);
         let drained = async {
             sleep(self.server.lame_duck).await;
             if let Some(door) = door {
@@ -148,7 +133,7 @@ impl Service {
         tokio::select! {
             () = drained => info!("drained"),
             // The log's end is a part of it.
-            () = sleep(self.server.drain.saturating_sub(FLUSH)) => warn!(in_flight = self.ops.metrics.in_flight.get(), "drain is over, requests are cut off"),
+            () = sleep(self.server.drain.saturating_sub(FLUSH)) => warn!(in_flight = self.state.metrics.in_flight.get(), "drain is over, requests are cut off"),
             name = end() => warn!(signal = name, "second signal, ending at once"),
         }
         Ok(())
@@ -160,13 +145,13 @@ impl Service {
         let mut idle_looks = 0;
         while idle_looks < 5 {
             sleep(LOOK).await;
-            idle_looks = if self.ops.metrics.in_flight.get() == 0 { idle_looks + 1 } else { 0 };
+            idle_looks = if self.state.metrics.in_flight.get() == 0 { idle_looks + 1 } else { 0 };
         }
     }
 
     fn reload_secrets(&mut self) {
         for secret in &mut self.secrets {
-            secret.reload(&self.ops.metrics);
+            secret.reload(&self.state.metrics);
         }
     }
 }
@@ -216,7 +201,7 @@ impl FollowedSecret {
 }
 
 /// Runs the ops listener on a thread of its own, so that probes are answered while the public side is saturated.
-fn spawn_ops(listen: SocketAddr, state: Data<OpsState>) -> io::Result<SocketAddr> {
+fn spawn_ops(listen: SocketAddr, state: Data<State>) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind(listen).map_err(|error| cannot_bind("server.ops_listen", listen, &error))?;
     let address = listener.local_addr()?;
     thread::Builder::new().name("ops".to_owned()).spawn(move || {

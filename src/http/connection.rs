@@ -21,7 +21,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::door::Door;
-use super::public::{self, PublicState};
+use super::public;
+use super::state::State;
 
 /// How long the head of a connection's first request may take.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,7 +58,7 @@ impl Listener {
     ///
     /// # Errors
     /// When the address cannot be bound.
-    pub fn serve(&self, state: &Data<PublicState>) -> io::Result<(Server, SocketAddr, Door)> {
+    pub fn serve(&self, state: &Data<State>) -> io::Result<(Server, SocketAddr, Door)> {
         let (listener, door) = Door::open(self.address)?;
         let address = listener.local_addr()?;
         let state = state.clone();
@@ -68,7 +69,7 @@ impl Listener {
             .disable_signals();
         let stopping = builder.graceful_shutdown_signal();
         let server = builder.listen("public", listener, move || {
-            let (open, stalled) = (state.connections.clone(), state.connections_stalled.clone());
+            let (open, stalled) = (state.metrics.connections.clone(), state.metrics.connections_stalled.clone());
             let stopping = stopping.clone();
             let app = App::new().app_data(state.clone()).configure(public::routes);
             let http = HttpService::build()

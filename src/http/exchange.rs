@@ -1,6 +1,7 @@
 //! One request from its first header to its answer: timed, counted, logged once, and answered whatever happens.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use actix_web::http::header::{self, HeaderValue};
@@ -12,14 +13,14 @@ use tracing::{Instrument, Span, error, field, info, info_span, warn};
 
 use super::identity::{RequestId, TraceParent, X_REQUEST_ID};
 use super::problem::{Code, Problem};
-use super::public::PublicState;
+use super::state::State;
 use crate::issue::Issued;
 use crate::session::Step;
 use crate::telemetry::trace;
 
 /// The routes that metrics tell apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Route {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Route {
     /// `/v1/usersig`
     UserSig,
     /// `/v1/private-map-key`
@@ -30,10 +31,10 @@ pub enum Route {
 
 impl Route {
     /// All routes, each at the place of its discriminant.
-    pub const ALL: [Self; 3] = [Self::UserSig, Self::PrivateMapKey, Self::Other];
+    pub(super) const ALL: [Self; 3] = [Self::UserSig, Self::PrivateMapKey, Self::Other];
 
     /// The route's label.
-    pub const fn as_str(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::UserSig => "usersig",
             Self::PrivateMapKey => "private_map_key",
@@ -51,7 +52,7 @@ impl Route {
     }
 
     /// The kinds of answer that metrics count, in the order of their places there.
-    pub fn answers() -> impl Iterator<Item = (u16, &'static str)> {
+    pub(super) fn answers() -> impl Iterator<Item = (u16, &'static str)> {
         let problems = Code::ALL.iter().map(|code| (code.status().as_u16(), code.as_str()));
         [(200, "ok"), (204, "ok")].into_iter().chain(problems)
     }
@@ -79,13 +80,13 @@ pub(super) struct Decision<'a> {
 
 /// Runs `handle` for one request of the public listener and answers with what it returns.
 pub(super) async fn answer<'a>(
-    state: &'a PublicState,
+    state: &'a State,
     request: &HttpRequest,
     route: Route,
     handle: impl AsyncFnOnce(&RequestId, &mut Decision<'a>) -> Result<HttpResponse, Problem>,
 ) -> HttpResponse {
     let start = Instant::now();
-    let _in_flight = InFlight::enter(&state.in_flight);
+    let _in_flight = InFlight::enter(&state.metrics.in_flight);
     let id = RequestId::of(request.headers());
     let mut decision = Decision::default();
     let span = span_of(request, route, &id);
@@ -110,8 +111,8 @@ pub(super) async fn answer<'a>(
         audit(&id, TraceParent::of(request.headers()).as_ref(), route, &decision, problem, took);
     }
     let mut response = respond(id, result);
-    state.doors.origins.expose(request.headers(), response.headers_mut());
-    if state.lifecycle.is_draining() {
+    state.origins.expose(request.headers(), response.headers_mut());
+    if state.draining.load(Ordering::Relaxed) {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     response
@@ -243,15 +244,13 @@ fn audit(
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
-    use std::sync::Arc;
 
     use actix_web::test::TestRequest;
 
     use super::*;
-    use crate::http::public::Doors;
-    use crate::http::{Lifecycle, OriginPolicy};
-    use crate::limit::{Limiter, Limits};
+    use crate::limit::Limits;
     use crate::metrics::Metrics;
+    use crate::telemetry::DroppedLines;
 
     #[test]
     fn a_panic_on_the_ops_listener_is_a_problem_too() {
@@ -265,9 +264,8 @@ mod tests {
     #[test]
     fn case_34_a_panic_inside_a_check_fails_closed() {
         let limits = Limits { per_user: None, burst: NonZeroU32::MIN, per_address: None, shared: None };
-        let doors = Doors { origins: OriginPolicy::default(), limiter: Limiter::new(limits), trusted_hops: 0 };
-        let (metrics, lifecycle) = (Metrics::new(), Arc::new(Lifecycle::default()));
-        let state = PublicState::new(&[], Arc::new([]), doors, &metrics, lifecycle);
+        let dropped = DroppedLines::default();
+        let state = State::new(Vec::new(), Vec::new(), Vec::new(), limits, 0, Metrics::new(), dropped);
         let request = TestRequest::default().insert_header((X_REQUEST_ID, "the-request")).to_http_request();
         let panics = async |_: &RequestId, decision: &mut Decision<'_>| {
             decision.user = Some("alice".to_owned());
@@ -281,7 +279,7 @@ mod tests {
         };
         let problem: serde_json::Value = serde_json::from_slice(&body).expect("a problem");
         assert_eq!((&problem["code"], &problem["requestId"]), (&"internal_error".into(), &"the-request".into()));
-        let text = String::from_utf8(metrics.render(0)).expect("text");
+        let text = String::from_utf8(state.metrics.render(0)).expect("text");
         assert!(text.contains("usersig_refusals_total{reason=\"internal_error\"} 1\n"), "{text}");
         assert!(text.contains("usersig_http_in_flight 0\n"), "{text}");
         assert!(!text.contains("usersig_tickets_total{"), "no ticket: {text}");

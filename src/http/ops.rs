@@ -1,6 +1,6 @@
 //! The ops listener: probes, metrics and diagnosis. Never exposed by an ingress.
 
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload, ServiceConfig, resource, to};
@@ -9,28 +9,12 @@ use serde_json::json;
 
 use super::exchange::{body, reply, respond};
 use super::identity::RequestId;
+use super::now;
 use super::problem::{Code, Problem};
 use super::request::{Given, read_body};
-use super::{Lifecycle, WatchedRule, now};
-use crate::issue::App;
-use crate::metrics::Metrics;
-use crate::telemetry::DroppedLines;
+use super::state::State;
+use super::watched::WatchedRule;
 use crate::ticket::{Expected, FieldError, SdkAppId, UnixTime, UnverifiedTicket, inspect};
-
-/// All that the ops listener reads.
-#[derive(Debug)]
-pub struct OpsState {
-    /// The apps, for their keys.
-    pub apps: Vec<Arc<App>>,
-    /// The rules, for what was last seen of their back ends.
-    pub rules: Arc<[WatchedRule]>,
-    /// What `/metrics` shows.
-    pub metrics: Arc<Metrics>,
-    /// What `/readyz` shows.
-    pub lifecycle: Arc<Lifecycle>,
-    /// The log's count of dropped lines.
-    pub dropped: DroppedLines,
-}
 
 /// Puts the ops routes into an actix application.
 pub fn routes(config: &mut ServiceConfig) {
@@ -54,18 +38,24 @@ async fn livez(request: HttpRequest) -> HttpResponse {
     reply(&request, GET, async { Ok(HttpResponse::Ok().json(json!({"status": "alive"}))) }).await
 }
 
-async fn readyz(state: Data<OpsState>, request: HttpRequest) -> HttpResponse {
+async fn readyz(state: Data<State>, request: HttpRequest) -> HttpResponse {
     reply(&request, GET, async {
-        let status = if state.lifecycle.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let (status, phase) = if state.draining.load(Ordering::Relaxed) {
+            (StatusCode::SERVICE_UNAVAILABLE, "draining")
+        } else if state.started.load(Ordering::Relaxed) {
+            (StatusCode::OK, "ready")
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, "starting")
+        };
         let rules: Vec<_> = state.rules.iter().map(WatchedRule::health).collect();
-        Ok(HttpResponse::build(status).json(json!({"status": state.lifecycle.as_str(), "rules": rules})))
+        Ok(HttpResponse::build(status).json(json!({"status": phase, "rules": rules})))
     })
     .await
 }
 
-async fn metrics(state: Data<OpsState>, request: HttpRequest) -> HttpResponse {
+async fn metrics(state: Data<State>, request: HttpRequest) -> HttpResponse {
     reply(&request, GET, async {
-        for watched in state.rules.iter() {
+        for watched in &state.rules {
             if let Some(age) = watched.rule.key_set().and_then(|set| set.age()) {
                 state.metrics.show_key_set_age(&watched.rule.name, age.as_secs_f64());
             }
@@ -82,7 +72,7 @@ async fn version(request: HttpRequest) -> HttpResponse {
 }
 
 /// Inspects a ticket with the key of the app that the caller names, or else the ticket itself.
-async fn inspect_ticket(state: Data<OpsState>, request: HttpRequest, payload: Payload) -> HttpResponse {
+async fn inspect_ticket(state: Data<State>, request: HttpRequest, payload: Payload) -> HttpResponse {
     reply(&request, "POST", async {
         let [ticket, app, user, at] =
             read_body(&request, payload, [&["ticket"], &["sdkAppId"], &["userId"], &["at"]]).await?;
@@ -93,7 +83,7 @@ async fn inspect_ticket(state: Data<OpsState>, request: HttpRequest, payload: Pa
             at.whole().filter(|seconds| *seconds <= MAX_EXACT)
         })?;
         let named = app.map(SdkAppId::get).or_else(|| UnverifiedTicket::decode(ticket).ok().map(|ticket| ticket.app()));
-        let key = state.apps.iter().find(|known| Some(known.id.get()) == named).map(|known| known.key());
+        let key = state.apps.iter().find(|(app, _)| Some(app.id.get()) == named).map(|(app, _)| app.key());
         let expected = Expected {
             app,
             key: key.as_ref().map(|key| &key.secret),

@@ -10,6 +10,8 @@ use actix_web::http::header::{
     HeaderName, HeaderValue,
 };
 
+use crate::session::{CredentialSource, Rule};
+
 /// A web origin as browsers send it: scheme, host and perhaps a port, in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin(HeaderValue);
@@ -47,37 +49,40 @@ impl FromStr for Origin {
 }
 
 /// The pages of other hosts that may use the service with the user's cookie.
-#[derive(Debug, Default)]
-pub struct OriginPolicy {
+pub(super) struct OriginPolicy {
     allowed: Vec<Origin>,
     /// The headers that such a page may send: the rules' own among them.
-    request_headers: String,
+    pub request_headers: String,
 }
 
 impl OriginPolicy {
-    /// A policy that lets in `allowed`, with the credential headers `credential_headers`.
-    pub fn new<'a>(allowed: Vec<Origin>, credential_headers: impl Iterator<Item = &'a str>) -> Self {
+    /// A policy that lets in `allowed`, with the credential headers of `rules`.
+    pub(super) fn new(allowed: Vec<Origin>, rules: &[Rule]) -> Self {
         let mut request_headers = String::from("authorization, content-type, x-request-id, traceparent");
-        for name in credential_headers {
-            request_headers.push_str(", ");
-            request_headers.push_str(name);
+        for rule in rules {
+            if let CredentialSource::Header(name) = &rule.source {
+                request_headers.push_str(", ");
+                request_headers.push_str(name);
+            }
         }
         Self { allowed, request_headers }
     }
 
     /// Whether a request may use a cookie: it comes from the service's own origin, or from an allowed one.
-    pub fn admits_cookie(&self, headers: &HeaderMap) -> bool {
+    pub(super) fn admits_cookie(&self, headers: &HeaderMap) -> bool {
         headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "same-origin") || self.listed(headers).is_some()
     }
 
-    /// Whether a preflight comes from an allowed origin.
-    #[must_use]
-    pub fn admits_preflight(&self, headers: &HeaderMap) -> bool {
-        self.listed(headers).is_some()
+    /// The allowed origin from which a request comes.
+    pub(super) fn listed(&self, headers: &HeaderMap) -> Option<&Origin> {
+        let origin = headers.get(header::ORIGIN)?;
+        // Two Origin headers are no browser's.
+        let only = headers.get_all(header::ORIGIN).nth(1).is_none();
+        self.allowed.iter().find(|Origin(allowed)| allowed == origin).filter(|_| only)
     }
 
     /// Adds what lets the page of an allowed origin read the answer.
-    pub fn expose(&self, request: &HeaderMap, answer: &mut HeaderMap) {
+    pub(super) fn expose(&self, request: &HeaderMap, answer: &mut HeaderMap) {
         if self.allowed.is_empty() {
             return;
         }
@@ -87,18 +92,6 @@ impl OriginPolicy {
             answer.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
             answer.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after, x-request-id"));
         }
-    }
-
-    /// Which headers a page of an allowed origin may send.
-    pub fn request_headers(&self) -> &str {
-        &self.request_headers
-    }
-
-    fn listed(&self, headers: &HeaderMap) -> Option<&Origin> {
-        let origin = headers.get(header::ORIGIN)?;
-        // Two Origin headers are no browser's.
-        let only = headers.get_all(header::ORIGIN).nth(1).is_none();
-        self.allowed.iter().find(|Origin(allowed)| allowed == origin).filter(|_| only)
     }
 }
 

@@ -83,8 +83,7 @@ codes! {
 const RETRY_AFTER_FAULT: u32 = 1;
 
 /// An answer that is no ticket.
-#[derive(Debug)]
-pub struct Problem {
+pub(super) struct Problem {
     /// What a program decides by.
     pub code: Code,
     /// What a person reads: what to change, never a secret.
@@ -101,17 +100,17 @@ pub struct Problem {
 
 impl Problem {
     /// A problem with a sentence for the person who made the request.
-    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(super) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { code, detail: detail.into(), allow: None, retry_after: None, cause: None, step: None }
     }
 
     /// A malformed request.
-    pub fn invalid_request(detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(super) fn invalid_request(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::InvalidRequest, detail)
     }
 
     /// A path that takes only the methods in `allow`.
-    pub fn method_not_allowed(allow: &'static str) -> Self {
+    pub(super) fn method_not_allowed(allow: &'static str) -> Self {
         Self { allow: Some(allow), ..Self::new(Code::MethodNotAllowed, format!("this path takes {allow}")) }
     }
 

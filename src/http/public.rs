@@ -5,85 +5,18 @@ use std::sync::Arc;
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::{Data, Payload, ServiceConfig, resource, to};
 use actix_web::{HttpRequest, HttpResponse};
-use prometheus::{IntCounter, IntGauge};
 use serde::Serialize;
 
 use super::exchange::{Decision, Route, answer, body};
 use super::identity::RequestId;
-use super::origin::OriginPolicy;
 use super::problem::{Code, Problem};
 use super::request::Asked;
-use super::watched::WatchedRule;
-use super::{Lifecycle, address, credential, now};
+use super::state::State;
+use super::{address, credential, now};
 use crate::issue::{Admitted, App, Issued};
-use crate::limit::Limiter;
-use crate::metrics::{AppMetrics, Metrics, RouteMetrics};
+use crate::metrics::AppMetrics;
 use crate::session::{CheckContext, CredentialSource, Session};
 use crate::ticket::{SdkAppId, UnixTime};
-
-/// All that the public listener's workers share.
-#[derive(Debug)]
-pub struct PublicState {
-    apps: Vec<(Arc<App>, AppMetrics)>,
-    rules: Arc<[WatchedRule]>,
-    pub(super) doors: Doors,
-    pub(super) routes: [RouteMetrics; Route::ALL.len()],
-    /// One counter for each [`Code`], at its place.
-    pub(super) refusals: Vec<IntCounter>,
-    pub(super) in_flight: IntGauge,
-    pub(super) connections: IntGauge,
-    pub(super) connections_stalled: IntCounter,
-    pub(super) lifecycle: Arc<Lifecycle>,
-}
-
-/// What a request must pass beside the check of its session.
-#[derive(Debug)]
-pub struct Doors {
-    /// Which pages may use a cookie.
-    pub origins: OriginPolicy,
-    /// How often is too often.
-    pub limiter: Limiter,
-    /// How many proxies are believed about a caller's address.
-    pub trusted_hops: usize,
-}
-
-impl PublicState {
-    /// Resolves every metric that a request may need.
-    pub fn new(
-        apps: &[Arc<App>],
-        rules: Arc<[WatchedRule]>,
-        doors: Doors,
-        metrics: &Metrics,
-        lifecycle: Arc<Lifecycle>,
-    ) -> Self {
-        Self {
-            apps: apps.iter().map(|app| (Arc::clone(app), metrics.app(app.id))).collect(),
-            rules,
-            doors,
-            routes: Route::ALL.map(|route| metrics.route(route.as_str(), Route::answers())),
-            refusals: Code::ALL.iter().map(|code| metrics.refusal(code.as_str())).collect(),
-            in_flight: metrics.in_flight.clone(),
-            connections: metrics.connections.clone(),
-            connections_stalled: metrics.connections_stalled.clone(),
-            lifecycle,
-        }
-    }
-
-    /// The limits, to be tidied now and then.
-    pub fn limiter(&self) -> &Limiter {
-        &self.doors.limiter
-    }
-
-    fn app(&self, id: Option<SdkAppId>) -> Result<&(Arc<App>, AppMetrics), Problem> {
-        match (id, self.apps.as_slice()) {
-            (None, [only]) => Ok(only),
-            (None, _) => Err(Problem::invalid_request("sdkAppId is missing; this service issues for several apps")),
-            (Some(id), apps) => apps.iter().find(|(app, _)| app.id == id).ok_or_else(|| {
-                Problem::new(Code::UnknownApp, format!("sdkAppId {id} is not one of this service's apps"))
-            }),
-        }
-    }
-}
 
 /// Puts the public routes into an actix application.
 pub fn routes(config: &mut ServiceConfig) {
@@ -93,7 +26,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .default_service(to(nothing_here));
 }
 
-async fn user_sig(state: Data<PublicState>, request: HttpRequest, payload: Payload) -> HttpResponse {
+async fn user_sig(state: Data<State>, request: HttpRequest, payload: Payload) -> HttpResponse {
     answer(&state, &request, Route::UserSig, async |id, decision| {
         if !matches!(*request.method(), Method::GET | Method::POST) {
             return preflight(&state, &request, "GET, POST");
@@ -107,7 +40,7 @@ async fn user_sig(state: Data<PublicState>, request: HttpRequest, payload: Paylo
     .await
 }
 
-async fn private_map_key(state: Data<PublicState>, request: HttpRequest, payload: Payload) -> HttpResponse {
+async fn private_map_key(state: Data<State>, request: HttpRequest, payload: Payload) -> HttpResponse {
     answer(&state, &request, Route::PrivateMapKey, async |id, decision| {
         if *request.method() != Method::POST {
             return preflight(&state, &request, "POST");
@@ -122,11 +55,23 @@ async fn private_map_key(state: Data<PublicState>, request: HttpRequest, payload
     .await
 }
 
-async fn nothing_here(state: Data<PublicState>, request: HttpRequest) -> HttpResponse {
+async fn nothing_here(state: Data<State>, request: HttpRequest) -> HttpResponse {
     answer(&state, &request, Route::Other, async |_, _| {
         Err(Problem::new(Code::NotFound, "tickets are at /v1/usersig and /v1/private-map-key"))
     })
     .await
+}
+
+/// The app that the caller names, or the only one.
+fn app_of(state: &State, id: Option<SdkAppId>) -> Result<&(Arc<App>, AppMetrics), Problem> {
+    match (id, state.apps.as_slice()) {
+        (None, [only]) => Ok(only),
+        (None, _) => Err(Problem::invalid_request("sdkAppId is missing; this service issues for several apps")),
+        (Some(id), apps) => apps
+            .iter()
+            .find(|(app, _)| app.id == id)
+            .ok_or_else(|| Problem::new(Code::UnknownApp, format!("sdkAppId {id} is not one of this service's apps"))),
+    }
 }
 
 /// A caller whose session was recognised and to whom the app may issue.
@@ -140,20 +85,20 @@ struct Caller<'a> {
 
 /// From headers to an admitted user: everything that both kinds of ticket have in common.
 async fn recognise<'a>(
-    state: &'a PublicState,
+    state: &'a State,
     request: &HttpRequest,
     asked: &Asked,
     id: &RequestId,
     decision: &mut Decision<'a>,
 ) -> Result<Caller<'a>, Problem> {
-    let (app, metrics) = state.app(asked.app)?;
+    let (app, metrics) = app_of(state, asked.app)?;
     decision.app = Some(app.id.get());
     let headers = request.headers();
     let (watched, credential) = credential::present(&state.rules, headers)
         .ok_or_else(|| Problem::new(Code::MissingCredential, "send the cookie or the token of a login session"))?;
     let rule = &watched.rule;
     decision.rule = Some(&rule.name);
-    if matches!(rule.source, CredentialSource::Cookie(_)) && !state.doors.origins.admits_cookie(headers) {
+    if matches!(rule.source, CredentialSource::Cookie(_)) && !state.origins.admits_cookie(headers) {
         return Err(Problem::new(
             Code::OriginDenied,
             "this page's origin is not in allowed_origins (outside a browser, send a token instead of the cookie)",
@@ -161,8 +106,8 @@ async fn recognise<'a>(
     }
     let now = now();
     let context = CheckContext { now, request_id: id.as_str() };
-    let address = address::of(request, state.doors.trusted_hops);
-    let attempt = state.doors.limiter.admit_address(address)?;
+    let address = address::of(request, state.trusted_hops);
+    let attempt = state.limiter.admit_address(address)?;
     let session = match credential {
         Ok(credential) => watched.check(&credential, &context).await,
         Err(denial) => Err(denial.into()),
@@ -177,24 +122,24 @@ async fn recognise<'a>(
     }
     let (session, admitted) = recognised?;
     decision.user = Some(admitted.user.as_str().to_owned());
-    state.doors.limiter.count_user(app.id, &admitted.user).await?;
+    state.limiter.count_user(app.id, &admitted.user).await?;
     Ok(Caller { app, metrics, session, admitted, now })
 }
 
 /// Answers a browser that asks whether a page of another origin may call, and refuses every other method.
-fn preflight(state: &PublicState, request: &HttpRequest, methods: &'static str) -> Result<HttpResponse, Problem> {
+fn preflight(state: &State, request: &HttpRequest, methods: &'static str) -> Result<HttpResponse, Problem> {
     let headers = request.headers();
     let is_question =
         [header::ORIGIN, header::ACCESS_CONTROL_REQUEST_METHOD].iter().all(|name| headers.contains_key(name));
     if *request.method() != Method::OPTIONS || !is_question {
         return Err(Problem::method_not_allowed(methods));
     }
-    if !state.doors.origins.admits_preflight(headers) {
+    if state.origins.listed(headers).is_none() {
         return Err(Problem::new(Code::OriginDenied, "this origin is not in allowed_origins"));
     }
     let mut answer = HttpResponse::NoContent();
     answer.insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, methods));
-    answer.insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, state.doors.origins.request_headers()));
+    answer.insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, state.origins.request_headers.as_str()));
     answer.insert_header((header::ACCESS_CONTROL_MAX_AGE, 600));
     Ok(answer.finish())
 }
