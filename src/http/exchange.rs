@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{ConnectionType, Method, StatusCode};
@@ -15,46 +15,31 @@ use super::identity::{RequestId, TraceParent, X_REQUEST_ID};
 use super::problem::{Code, Problem};
 use super::state::State;
 use crate::issue::Issued;
+use crate::metrics::{Metrics, RouteMetrics};
 use crate::session::Step;
 use crate::telemetry::trace;
 
-/// The routes that metrics tell apart.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Route {
-    /// `/v1/usersig`
-    UserSig,
-    /// `/v1/private-map-key`
-    PrivateMapKey,
-    /// Every other path.
-    Other,
+/// A route that metrics tell apart from others.
+pub(super) struct Route {
+    /// What metrics and the log call it.
+    name: &'static str,
+    /// Its path, where it is one.
+    path: Option<&'static str>,
+    metrics: RouteMetrics,
 }
 
 impl Route {
-    /// All routes, each at the place of its discriminant.
-    pub(super) const ALL: [Self; 3] = [Self::UserSig, Self::PrivateMapKey, Self::Other];
-
-    /// The route's label.
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::UserSig => "usersig",
-            Self::PrivateMapKey => "private_map_key",
-            Self::Other => "other",
-        }
-    }
-
-    /// The path, where it is one.
-    const fn path(self) -> Option<&'static str> {
-        match self {
-            Self::UserSig => Some("/v1/usersig"),
-            Self::PrivateMapKey => Some("/v1/private-map-key"),
-            Self::Other => None,
-        }
-    }
-
-    /// The kinds of answer that metrics count, in the order of their places there.
-    pub(super) fn answers() -> impl Iterator<Item = (u16, &'static str)> {
+    pub(super) fn new(name: &'static str, path: Option<&'static str>, metrics: &Metrics) -> Self {
         let problems = Code::ALL.iter().map(|code| (code.status().as_u16(), code.as_str()));
-        [(200, "ok"), (204, "ok")].into_iter().chain(problems)
+        let answers = [(200, "ok"), (204, "ok")].into_iter().chain(problems);
+        Self { name, path, metrics: metrics.route(name, answers) }
+    }
+
+    /// Counts an answer, at the place that its kind has in [`Self::new`].
+    fn count(&self, status: StatusCode, problem: Option<&Problem>, took: Duration) {
+        let place = problem.map_or(usize::from(status == StatusCode::NO_CONTENT), |problem| 2 + problem.code as usize);
+        self.metrics.answers[place].inc();
+        self.metrics.seconds.observe(took.as_secs_f64());
     }
 }
 
@@ -81,8 +66,8 @@ pub(super) struct Decision<'a> {
 /// Runs `handle` for one request of the public listener and answers with what it returns.
 pub(super) async fn answer<'a>(
     state: &'a State,
+    route: &Route,
     request: &HttpRequest,
-    route: Route,
     handle: impl AsyncFnOnce(&RequestId, &mut Decision<'a>) -> Result<HttpResponse, Problem>,
 ) -> HttpResponse {
     let start = Instant::now();
@@ -97,13 +82,10 @@ pub(super) async fn answer<'a>(
     if !span.is_disabled() {
         complete(&span, &decision, status, problem);
     }
-    let metrics = &state.routes[route as usize];
-    let place = problem.map_or(usize::from(status == StatusCode::NO_CONTENT), |problem| 2 + problem.code as usize);
-    metrics.answers[place].inc();
-    metrics.seconds.observe(took.as_secs_f64());
+    route.count(status, problem, took);
     // Whether somebody was given or refused a ticket: neither a stray path or method, nor a browser's question beforehand,
     // unless that is refused, since a page whose origin is not listed gets no further.
-    if route != Route::Other && !matches!(status, StatusCode::NO_CONTENT | StatusCode::METHOD_NOT_ALLOWED) {
+    if route.path.is_some() && !matches!(status, StatusCode::NO_CONTENT | StatusCode::METHOD_NOT_ALLOWED) {
         if let Some(problem) = problem {
             state.refusals[problem.code as usize].inc();
         }
@@ -138,22 +120,21 @@ fn caught(
 }
 
 /// The server span of a request, with the names of OpenTelemetry's conventions.
-fn span_of(request: &HttpRequest, route: Route, id: &RequestId) -> Span {
+fn span_of(request: &HttpRequest, route: &Route, id: &RequestId) -> Span {
     let method = match *request.method() {
         Method::GET => "GET",
         Method::POST => "POST",
         Method::OPTIONS => "OPTIONS",
         _ => "_OTHER",
     };
-    let path = route.path();
     let span = info_span!(
         target: trace::TARGET,
         "request",
-        otel.name = %format_args!("{method} {}", path.unwrap_or("*")),
+        otel.name = %format_args!("{method} {}", route.path.unwrap_or("*")),
         otel.kind = "server",
         otel.status_code = field::Empty,
         http.request.method = method,
-        http.route = path,
+        http.route = route.path,
         http.response.status_code = field::Empty,
         "error.type" = field::Empty,
         usersig.request_id = id.as_str(),
@@ -207,7 +188,7 @@ pub(super) fn respond(id: RequestId, result: Result<HttpResponse, Problem>) -> H
 fn audit(
     id: &RequestId,
     trace: Option<&TraceParent<'_>>,
-    route: Route,
+    route: &Route,
     decision: &Decision<'_>,
     problem: Option<&Problem>,
     duration_us: u64,
@@ -219,7 +200,7 @@ fn audit(
                 request_id = id.as_str(),
                 trace_id = trace.map(|trace| trace.trace_id),
                 parent_id = trace.map(|trace| trace.parent_id),
-                kind = route.as_str(),
+                kind = route.name,
                 outcome = problem.map_or("issued", |problem| problem.code.as_str()),
                 app = decision.app,
                 rule = decision.rule,
@@ -249,7 +230,6 @@ mod tests {
 
     use super::*;
     use crate::limit::Limits;
-    use crate::metrics::Metrics;
     use crate::telemetry::DroppedLines;
 
     #[test]
@@ -271,7 +251,7 @@ mod tests {
             decision.user = Some("alice".to_owned());
             panic!("a check that panics");
         };
-        let response = actix_web::rt::System::new().block_on(answer(&state, &request, Route::UserSig, panics));
+        let response = actix_web::rt::System::new().block_on(answer(&state, &state.user_sig, &request, panics));
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(response.headers().get(header::CACHE_CONTROL), Some(&HeaderValue::from_static("no-store")));
         let Ok(body) = actix_web::body::MessageBody::try_into_bytes(response.into_body()) else {

@@ -7,15 +7,15 @@ use actix_web::web::{Data, Payload, ServiceConfig, resource, to};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
-use super::exchange::{Decision, Route, answer, body};
+use super::exchange::{Decision, answer, body};
 use super::identity::RequestId;
 use super::problem::{Code, Problem};
 use super::request::Asked;
 use super::state::State;
 use super::{address, credential, now};
-use crate::issue::{Admitted, App, Issued};
+use crate::issue::App;
 use crate::metrics::AppMetrics;
-use crate::session::{CheckContext, CredentialSource, Session};
+use crate::session::{CheckContext, CheckError, CredentialSource};
 use crate::ticket::{SdkAppId, UnixTime};
 
 /// Puts the public routes into an actix application.
@@ -27,36 +27,29 @@ pub fn routes(config: &mut ServiceConfig) {
 }
 
 async fn user_sig(state: Data<State>, request: HttpRequest, payload: Payload) -> HttpResponse {
-    answer(&state, &request, Route::UserSig, async |id, decision| {
+    answer(&state, &state.user_sig, &request, async |id, decision| {
         if !matches!(*request.method(), Method::GET | Method::POST) {
             return preflight(&state, &request, "GET, POST");
         }
         let asked = Asked::user_sig(&request, payload).await?;
-        let caller = recognise(&state, &request, &asked, id, decision).await?;
-        let issued = caller.app.user_sig(&caller.admitted, asked.expire, caller.now);
-        caller.metrics.user_sigs.inc();
-        Ok(caller.answer(issued, |text| Ticket::UserSig(text), decision))
+        issue(&state, &request, &asked, id, decision).await
     })
     .await
 }
 
 async fn private_map_key(state: Data<State>, request: HttpRequest, payload: Payload) -> HttpResponse {
-    answer(&state, &request, Route::PrivateMapKey, async |id, decision| {
+    answer(&state, &state.private_map_key, &request, async |id, decision| {
         if *request.method() != Method::POST {
             return preflight(&state, &request, "POST");
         }
-        let (asked, room, privileges) = Asked::private_map_key(&request, payload).await?;
-        let caller = recognise(&state, &request, &asked, id, decision).await?;
-        let Caller { app, admitted, session, now, .. } = &caller;
-        let issued = app.private_map_key(admitted, session, &room, privileges, asked.expire, *now)?;
-        caller.metrics.private_map_keys.inc();
-        Ok(caller.answer(issued, |text| Ticket::PrivateMapKey(text), decision))
+        let asked = Asked::private_map_key(&request, payload).await?;
+        issue(&state, &request, &asked, id, decision).await
     })
     .await
 }
 
 async fn nothing_here(state: Data<State>, request: HttpRequest) -> HttpResponse {
-    answer(&state, &request, Route::Other, async |_, _| {
+    answer(&state, &state.elsewhere, &request, async |_, _| {
         Err(Problem::new(Code::NotFound, "tickets are at /v1/usersig and /v1/private-map-key"))
     })
     .await
@@ -74,23 +67,14 @@ fn app_of(state: &State, id: Option<SdkAppId>) -> Result<&(Arc<App>, AppMetrics)
     }
 }
 
-/// A caller whose session was recognised and to whom the app may issue.
-struct Caller<'a> {
-    app: &'a App,
-    metrics: &'a AppMetrics,
-    session: Session,
-    admitted: Admitted,
-    now: UnixTime,
-}
-
-/// From headers to an admitted user: everything that both kinds of ticket have in common.
-async fn recognise<'a>(
+/// From headers to a ticket, and to what the log will say of it.
+async fn issue<'a>(
     state: &'a State,
     request: &HttpRequest,
     asked: &Asked,
     id: &RequestId,
     decision: &mut Decision<'a>,
-) -> Result<Caller<'a>, Problem> {
+) -> Result<HttpResponse, Problem> {
     let (app, metrics) = app_of(state, asked.app)?;
     decision.app = Some(app.id.get());
     let headers = request.headers();
@@ -105,25 +89,59 @@ async fn recognise<'a>(
         ));
     }
     let now = now();
-    let context = CheckContext { now, request_id: id.as_str() };
-    let address = address::of(request, state.trusted_hops);
-    let attempt = state.limiter.admit_address(address)?;
-    let session = match credential {
-        Ok(credential) => watched.check(&credential, &context).await,
-        Err(denial) => Err(denial.into()),
-    };
-    let recognised = session.map_err(Problem::from).and_then(|session| {
+    let attempt = state.limiter.admit_address(address::of(request, state.trusted_hops))?;
+    let recognised = async {
+        let credential = credential.map_err(CheckError::from)?;
+        let session = watched.check(&credential, &CheckContext { now, request_id: id.as_str() }).await?;
         decision.user = Some(session.subject.clone());
         let admitted = app.admit(&session, rule, asked.asserted_user.as_deref(), now)?;
         Ok((session, admitted))
-    });
-    if recognised.as_ref().map_err(|problem| problem.code).err() != Some(Code::InvalidSession) {
+    };
+    let recognised: Result<_, Problem> = recognised.await;
+    if !recognised.as_ref().is_err_and(|problem| problem.code == Code::InvalidSession) {
         attempt.forgive();
     }
     let (session, admitted) = recognised?;
     decision.user = Some(admitted.user.as_str().to_owned());
     state.limiter.count_user(app.id, &admitted.user).await?;
-    Ok(Caller { app, metrics, session, admitted, now })
+    let (issued, count) = match &asked.room {
+        None => (app.user_sig(&admitted, asked.expire, now), &metrics.user_sigs),
+        Some((room, privileges)) => {
+            let issued = app.private_map_key(&admitted, &session, room, *privileges, asked.expire, now)?;
+            (issued, &metrics.private_map_keys)
+        }
+    };
+    count.inc();
+    let is_user_sig = asked.room.is_none();
+    let expire = issued.lifetime.as_secs();
+    let answer = body(StatusCode::OK, "application/json").json(TicketBody {
+        sdk_app_id: app.id.get(),
+        user_id: admitted.user.as_str(),
+        user_sig: is_user_sig.then_some(&issued.ticket),
+        private_map_key: (!is_user_sig).then_some(&issued.ticket),
+        expire,
+        issued_at: issued.issued_at,
+        expires_at: issued.issued_at.plus(expire.into()),
+        renew_at: issued.issued_at.plus(u64::from(expire) * 9 / 10),
+    });
+    decision.issued = Some(issued);
+    Ok(answer)
+}
+
+/// What is answered with a ticket of either kind.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TicketBody<'a> {
+    sdk_app_id: u32,
+    user_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_sig: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    private_map_key: Option<&'a str>,
+    expire: u32,
+    issued_at: UnixTime,
+    expires_at: UnixTime,
+    renew_at: UnixTime,
 }
 
 /// Answers a browser that asks whether a page of another origin may call, and refuses every other method.
@@ -142,44 +160,4 @@ fn preflight(state: &State, request: &HttpRequest, methods: &'static str) -> Res
     answer.insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, state.origins.request_headers.as_str()));
     answer.insert_header((header::ACCESS_CONTROL_MAX_AGE, 600));
     Ok(answer.finish())
-}
-
-/// The one field in which the two kinds of answer differ.
-#[derive(Serialize)]
-enum Ticket<'a> {
-    #[serde(rename = "userSig")]
-    UserSig(&'a str),
-    #[serde(rename = "privateMapKey")]
-    PrivateMapKey(&'a str),
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct TicketBody<'a> {
-    sdk_app_id: u32,
-    user_id: &'a str,
-    #[serde(flatten)]
-    ticket: Ticket<'a>,
-    expire: u32,
-    issued_at: UnixTime,
-    expires_at: UnixTime,
-    renew_at: UnixTime,
-}
-
-impl Caller<'_> {
-    /// The answer with what was issued, which the log is told of.
-    fn answer(&self, issued: Issued, ticket: fn(&str) -> Ticket<'_>, decision: &mut Decision<'_>) -> HttpResponse {
-        let expire = issued.lifetime.as_secs();
-        let answer = body(StatusCode::OK, "application/json").json(TicketBody {
-            sdk_app_id: self.app.id.get(),
-            user_id: self.admitted.user.as_str(),
-            ticket: ticket(&issued.ticket),
-            expire,
-            issued_at: issued.issued_at,
-            expires_at: issued.issued_at.plus(expire.into()),
-            renew_at: issued.issued_at.plus(u64::from(expire) * 9 / 10),
-        });
-        decision.issued = Some(issued);
-        answer
-    }
 }

@@ -29,6 +29,8 @@ pub(super) struct Asked {
     pub asserted_user: Option<String>,
     /// The lifetime asked for, in seconds; at least 1.
     pub expire: Option<u64>,
+    /// The room of a `PrivateMapKey`, and the privileges there; without them it is the app's ceiling.
+    pub room: Option<(Room, Option<Privileges>)>,
 }
 
 /// How a parameter may be spelled; the first is the one to tell people of.
@@ -45,11 +47,8 @@ impl Asked {
         Self::new(&app, &user, &expire)
     }
 
-    /// What is asked of `/v1/private-map-key`; without privileges it is the app's ceiling.
-    pub(super) async fn private_map_key(
-        request: &HttpRequest,
-        payload: Payload,
-    ) -> Result<(Self, Room, Option<Privileges>), Problem> {
+    /// What is asked of `/v1/private-map-key`.
+    pub(super) async fn private_map_key(request: &HttpRequest, payload: Payload) -> Result<Self, Problem> {
         let known = [APP, USER, EXPIRE, &["roomId"], &["roomStr"], &["privileges"]];
         let [app, user, expire, room_id, room_str, privileges] = read(request, payload, known).await?;
         let number = room_id.read(FieldError::RoomId, |id| id.whole()?.try_into().ok().map(Room::Number))?;
@@ -63,7 +62,7 @@ impl Asked {
             }
             _ => given.whole()?.try_into().ok(),
         })?;
-        Ok((Self::new(&app, &user, &expire)?, room, privileges))
+        Ok(Self { room: Some((room, privileges)), ..Self::new(&app, &user, &expire)? })
     }
 
     fn new(app: &Given, user: &Given, expire: &Given) -> Result<Self, Problem> {
@@ -73,6 +72,7 @@ impl Asked {
             asserted_user: user.read("is the session's user, or left out", not_empty)?,
             expire: expire
                 .read("is whole seconds, at least 1", |expire| expire.whole().filter(|expire| *expire > 0))?,
+            room: None,
         })
     }
 }

@@ -11,7 +11,7 @@ use super::problem::Code;
 use super::watched::WatchedRule;
 use crate::issue::App;
 use crate::limit::{Limiter, Limits};
-use crate::metrics::{AppMetrics, Metrics, RouteMetrics};
+use crate::metrics::{AppMetrics, Metrics};
 use crate::session::Rule;
 use crate::telemetry::DroppedLines;
 
@@ -27,7 +27,10 @@ pub struct State {
     pub(super) trusted_hops: usize,
     /// All families of metrics.
     pub metrics: Metrics,
-    pub(super) routes: [RouteMetrics; Route::ALL.len()],
+    pub(super) user_sig: Route,
+    pub(super) private_map_key: Route,
+    /// Every other path.
+    pub(super) elsewhere: Route,
     /// One counter for each [`Code`], at its place.
     pub(super) refusals: Vec<IntCounter>,
     /// The log's count of dropped lines.
@@ -59,7 +62,9 @@ impl State {
             rules: rules.into_iter().map(|rule| WatchedRule::new(rule, &metrics)).collect(),
             limiter: Limiter::new(limits),
             trusted_hops,
-            routes: Route::ALL.map(|route| metrics.route(route.as_str(), Route::answers())),
+            user_sig: Route::new("usersig", Some("/v1/usersig"), &metrics),
+            private_map_key: Route::new("private_map_key", Some("/v1/private-map-key"), &metrics),
+            elsewhere: Route::new("other", None, &metrics),
             refusals: Code::ALL.iter().map(|code| metrics.refusal(code.as_str())).collect(),
             metrics,
             dropped,
