@@ -19,8 +19,9 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{error, info, warn};
 
 use crate::config::{Config, ConfiguredApp, SecretSource, Server};
+use crate::http::connection::{self, HEADER_TIMEOUT};
 use crate::http::demo::{self, Demo};
-use crate::http::{Door, HEADER_TIMEOUT, Listener, State, ops, public};
+use crate::http::{State, ops, public};
 use crate::issue::App;
 use crate::metrics::Metrics;
 use crate::telemetry::{DroppedLines, FLUSH};
@@ -54,9 +55,9 @@ impl Service {
     pub async fn serve(self) -> io::Result<()> {
         let Server { listen, workers, max_connections, drain, .. } = self.server;
         let max_connections = within_descriptors(max_connections);
-        let listener = Listener { address: listen, workers, max_connections, drain };
-        let (server, address, door) =
-            listener.serve(&self.state).map_err(|error| cannot_bind("server.listen", listen, &error))?;
+        let listener = TcpListener::bind(listen).map_err(|error| cannot_bind("server.listen", listen, &error))?;
+        let (address, door) = (listener.local_addr()?, listener.try_clone()?);
+        let server = connection::serve(listener, self.state.clone(), workers, max_connections, drain)?;
         let ops_address = spawn_ops(self.server.ops_listen, self.state.clone())?;
         info!(address = %ops_address, listener = "ops", "listening");
         info!(%address, listener = "public", workers = self.server.workers.get(), "listening");
@@ -87,7 +88,7 @@ impl Service {
     }
 
     /// Runs until SIGTERM or SIGINT, then drains; a second signal ends it at once.
-    async fn until_told(mut self, server: ActixServer, door: Option<Door>) -> io::Result<()> {
+    async fn until_told(mut self, server: ActixServer, door: Option<TcpListener>) -> io::Result<()> {
         let handle = server.handle();
         let mut server = actix_web::rt::spawn(server);
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -122,7 +123,7 @@ impl Service {
         let drained = async {
             sleep(self.server.lame_duck).await;
             if let Some(door) = door {
-                door.close().await;
+                connection::shut(door).await;
             }
             let stopped = handle.stop(true);
             tokio::select! {

@@ -4,7 +4,7 @@
 //! no answers, though, and wait for ever for the rest of a later head: a stream of our own sees to both.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::TcpListener;
 use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -17,10 +17,11 @@ use actix_web::dev::{AppConfig, Server};
 use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
 use prometheus::{IntCounter, IntGauge};
+use socket2::{SockFilter, SockRef};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
+use tracing::warn;
 
-use super::door::Door;
 use super::public;
 use super::state::State;
 
@@ -39,57 +40,63 @@ const STALL: Duration = Duration::from_secs(120);
 /// of 600.
 const BURST: usize = 4 * 1024;
 
-/// How the public listener is run.
-#[derive(Debug)]
-pub struct Listener {
-    /// Where.
-    pub address: SocketAddr,
-    /// Threads.
-    pub workers: NonZeroUsize,
-    /// Connections that are served at once; more wait until one of them ends.
-    pub max_connections: NonZeroUsize,
-    /// How long requests may take to end when the listener is stopped.
-    pub drain: Duration,
+/// How many connections may wait to be accepted.
+const BACKLOG: i32 = 2048;
+
+/// Serves the public routes at `listener`: `max_connections` at once, while more wait until one of them ends. When it is
+/// stopped, requests may take as long as `drain` to end.
+///
+/// # Errors
+/// When the listener cannot be used.
+pub fn serve(
+    listener: TcpListener,
+    state: Data<State>,
+    workers: NonZeroUsize,
+    max_connections: NonZeroUsize,
+    drain: Duration,
+) -> io::Result<Server> {
+    SockRef::from(&listener).listen(BACKLOG)?;
+    let builder = Server::build()
+        .workers(workers.get())
+        .max_concurrent_connections(max_connections.get().div_ceil(workers.get()))
+        .shutdown_timeout(drain.as_secs())
+        .disable_signals();
+    let stopping = builder.graceful_shutdown_signal();
+    let server = builder.listen("public", listener, move || {
+        let (open, stalled) = (state.metrics.connections.clone(), state.metrics.connections_stalled.clone());
+        let stopping = stopping.clone();
+        let app = App::new().app_data(state.clone()).configure(public::routes);
+        let http = HttpService::build()
+            .keep_alive(KEEP_ALIVE)
+            .client_request_timeout(HEADER_TIMEOUT)
+            .client_disconnect_timeout(Duration::from_secs(1))
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .h1(map_config(app.into_factory().map_err(|error| error.error_response()), |()| AppConfig::default()));
+        let accept = move |stream: TcpStream| {
+            let peer = stream.peer_addr().ok();
+            let connection = Connection::new(stream, STALL, open.clone(), stalled.clone());
+            async move { Ok((connection, peer)) }
+        };
+        fn_service(accept).and_then(http)
+    })?;
+    Ok(server.run())
 }
 
-impl Listener {
-    /// Binds the address and serves the public routes there; returns the address with the port that was bound,
-    /// and the way in, to be shut before the server is stopped.
-    ///
-    /// # Errors
-    /// When the address cannot be bound.
-    pub fn serve(&self, state: &Data<State>) -> io::Result<(Server, SocketAddr, Door)> {
-        let (listener, door) = Door::open(self.address)?;
-        let address = listener.local_addr()?;
-        let state = state.clone();
-        let builder = Server::build()
-            .workers(self.workers.get())
-            .max_concurrent_connections(self.max_connections.get().div_ceil(self.workers.get()))
-            .shutdown_timeout(self.drain.as_secs())
-            .disable_signals();
-        let stopping = builder.graceful_shutdown_signal();
-        let server = builder.listen("public", listener, move || {
-            let (open, stalled) = (state.metrics.connections.clone(), state.metrics.connections_stalled.clone());
-            let stopping = stopping.clone();
-            let app = App::new().app_data(state.clone()).configure(public::routes);
-            let http = HttpService::build()
-                .keep_alive(KEEP_ALIVE)
-                .client_request_timeout(HEADER_TIMEOUT)
-                .client_disconnect_timeout(Duration::from_secs(1))
-                .graceful_shutdown_signal(move || {
-                    let stopping = stopping.clone();
-                    async move { stopping.notified().await }
-                })
-                .h1(map_config(app.into_factory().map_err(|error| error.error_response()), |()| AppConfig::default()));
-            let accept = move |stream: TcpStream| {
-                let peer = stream.peer_addr().ok();
-                let connection = Connection::new(stream, STALL, open.clone(), stalled.clone());
-                async move { Ok((connection, peer)) }
-            };
-            fn_service(accept).and_then(http)
-        })?;
-        Ok((server.run(), address, door))
+/// Lets nobody in any more at the listener that is served, and waits until all who are in have been taken to a worker.
+///
+/// actix drops what is accepted and not yet with a worker when it is told to stop, and a closed socket resets what has not
+/// been accepted. So the kernel is told first to overlook whoever knocks (a filter that keeps no byte of a packet, `BPF_RET`
+/// 0): he knocks again within a second, and is refused in a way that sends him elsewhere.
+pub async fn shut(listener: TcpListener) {
+    const KEEP_NOTHING: SockFilter = SockFilter::new(0x06, 0, 0, 0);
+    const TO_A_WORKER: Duration = Duration::from_millis(200);
+    if let Err(error) = SockRef::from(&listener).attach_filter(&[KEEP_NOTHING]) {
+        warn!(cause = %error, "connections that arrive in this moment may be cut off");
     }
+    sleep(TO_A_WORKER).await;
 }
 
 /// A connection that is read only while its answers are taken, and only while there are answers.
@@ -180,14 +187,13 @@ impl Drop for Connection {
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
 
     use super::*;
 
     const STALL: Duration = Duration::from_millis(100);
 
     async fn connected() -> (TcpStream, Connection) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let client = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a listener");
         let open = IntGauge::new("open", "Connections.").expect("a name");
         let stalled = IntCounter::new("stalled", "Connections.").expect("a name");

@@ -1,10 +1,9 @@
 //! HTTP: the public and the ops listener. Extract, call, answer.
 
 mod address;
-mod connection;
+pub mod connection;
 pub mod credential;
 pub mod demo;
-mod door;
 mod exchange;
 mod identity;
 pub mod ops;
@@ -15,8 +14,6 @@ mod request;
 mod state;
 mod watched;
 
-pub use connection::{HEADER_TIMEOUT, Listener};
-pub use door::Door;
 pub use origin::{Origin, OriginError};
 pub use problem::Code;
 pub use request::MAX_BODY;
