@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload, ServiceConfig, resource, to};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, Resource};
 use serde_json::json;
 
 use super::exchange::{body, reply, respond};
@@ -19,11 +19,20 @@ use crate::ticket::{Expected, FieldError, SdkAppId, UnixTime, UnverifiedTicket, 
 /// Puts the ops routes into an actix application.
 pub fn routes(config: &mut ServiceConfig) {
     config
-        .service(resource("/livez").route(to(livez)))
-        .service(resource("/readyz").route(to(readyz)))
-        .service(resource("/metrics").route(to(metrics)))
-        .service(resource("/version").route(to(version)))
+        .service(get("/livez", |_| HttpResponse::Ok().json(json!({"status": "alive"}))))
+        .service(get("/readyz", readyz))
+        .service(get("/metrics", metrics))
+        .service(get("/version", |_| {
+            HttpResponse::Ok().json(json!({"name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION")}))
+        }))
         .service(resource("/v1/inspect").route(to(inspect_ticket)));
+}
+
+/// A path at which there is something to look at.
+fn get(path: &str, answer: fn(&State) -> HttpResponse) -> Resource {
+    resource(path).route(to(move |state: Data<State>, request: HttpRequest| async move {
+        reply(&request, "GET, HEAD", async { Ok(answer(&state)) }).await
+    }))
 }
 
 /// Answers every path that is none of [`routes`].
@@ -32,43 +41,26 @@ pub async fn nothing_here(request: HttpRequest) -> HttpResponse {
     respond(RequestId::of(request.headers()), Err(Problem::new(Code::NotFound, detail)))
 }
 
-const GET: &str = "GET, HEAD";
-
-async fn livez(request: HttpRequest) -> HttpResponse {
-    reply(&request, GET, async { Ok(HttpResponse::Ok().json(json!({"status": "alive"}))) }).await
+fn readyz(state: &State) -> HttpResponse {
+    let (status, phase) = if state.draining.load(Ordering::Relaxed) {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining")
+    } else if state.started.load(Ordering::Relaxed) {
+        (StatusCode::OK, "ready")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "starting")
+    };
+    let rules: Vec<_> = state.rules.iter().map(WatchedRule::health).collect();
+    HttpResponse::build(status).json(json!({"status": phase, "rules": rules}))
 }
 
-async fn readyz(state: Data<State>, request: HttpRequest) -> HttpResponse {
-    reply(&request, GET, async {
-        let (status, phase) = if state.draining.load(Ordering::Relaxed) {
-            (StatusCode::SERVICE_UNAVAILABLE, "draining")
-        } else if state.started.load(Ordering::Relaxed) {
-            (StatusCode::OK, "ready")
-        } else {
-            (StatusCode::SERVICE_UNAVAILABLE, "starting")
-        };
-        let rules: Vec<_> = state.rules.iter().map(WatchedRule::health).collect();
-        Ok(HttpResponse::build(status).json(json!({"status": phase, "rules": rules})))
-    })
-    .await
-}
-
-async fn metrics(state: Data<State>, request: HttpRequest) -> HttpResponse {
-    reply(&request, GET, async {
-        for watched in &state.rules {
-            if let Some(age) = watched.rule.key_set().and_then(|set| set.age()) {
-                state.metrics.show_key_set_age(&watched.rule.name, age.as_secs_f64());
-            }
+fn metrics(state: &State) -> HttpResponse {
+    for watched in &state.rules {
+        if let Some(age) = watched.rule.key_set().and_then(|set| set.age()) {
+            state.metrics.show_key_set_age(&watched.rule.name, age.as_secs_f64());
         }
-        let text = state.metrics.render(state.dropped.count());
-        Ok(body(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8").body(text))
-    })
-    .await
-}
-
-async fn version(request: HttpRequest) -> HttpResponse {
-    let version = json!({"name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION")});
-    reply(&request, GET, async { Ok(HttpResponse::Ok().json(version)) }).await
+    }
+    let text = state.metrics.render(state.dropped.count());
+    body(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8").body(text)
 }
 
 /// Inspects a ticket with the key of the app that the caller names, or else the ticket itself.

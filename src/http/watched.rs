@@ -4,14 +4,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use serde::Serialize;
+use serde_json::{Value, json};
 use tracing::{Instrument, field, info_span};
 
 use crate::metrics::{Metrics, RuleMetrics};
 use crate::session::{CheckContext, CheckError, Fault, PresentedCredential, Rule, Session};
 use crate::telemetry::trace;
 
-/// What a check may come to.
+/// What a check may come to; `none` before the first.
 const OUTCOMES: [&str; 4] = ["none", "allowed", "denied", "fault"];
 const FAULT: usize = 3;
 
@@ -24,23 +24,6 @@ pub struct WatchedRule {
     last_outcome: AtomicUsize,
     /// The last fault and when.
     fault: Mutex<Option<(Instant, String)>>,
-}
-
-/// What `/readyz` says of a rule.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct RuleHealth<'a> {
-    name: &'a str,
-    /// `none` before the first check.
-    last_outcome: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fault: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fault_age_seconds: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key_set_age_seconds: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key_set_failure: Option<String>,
 }
 
 impl WatchedRule {
@@ -79,35 +62,37 @@ impl WatchedRule {
         if outcome == FAULT {
             span.record("otel.status_code", "ERROR");
         }
-        self.remember(outcome, result.as_ref().err().and_then(CheckError::fault));
-        result
-    }
-
-    fn remember(&self, outcome: usize, fault: Option<&Fault>) {
-        if let Some(fault) = fault {
+        match &result {
             // The rule's own bound says nothing of the back end.
-            if *fault == Fault::Busy {
-                return;
+            Err(CheckError::Fault(Fault::Busy)) => return result,
+            Err(CheckError::Fault(fault)) => {
+                if let Ok(mut last) = self.fault.lock() {
+                    *last = Some((Instant::now(), fault.to_string()));
+                }
             }
-            if let Ok(mut last) = self.fault.lock() {
-                *last = Some((Instant::now(), fault.to_string()));
-            }
+            Ok(_) | Err(CheckError::Denied(_)) => {}
         }
         self.last_outcome.store(outcome, Ordering::Relaxed);
         self.metrics.backend_up.set(i64::from(outcome != FAULT));
+        result
     }
 
-    pub(super) fn health(&self) -> RuleHealth<'_> {
+    /// What `/readyz` says of the rule.
+    pub(super) fn health(&self) -> Value {
         let outcome = self.last_outcome.load(Ordering::Relaxed);
-        let fault = if outcome == FAULT { self.fault.lock().ok().and_then(|fault| fault.clone()) } else { None };
-        let key_set = self.rule.key_set();
-        RuleHealth {
-            name: &self.rule.name,
-            last_outcome: OUTCOMES[outcome],
-            fault_age_seconds: fault.as_ref().map(|(at, _)| at.elapsed().as_secs()),
-            fault: fault.map(|(_, fault)| fault),
-            key_set_age_seconds: key_set.and_then(|set| set.age()).map(|age| age.as_secs()),
-            key_set_failure: key_set.and_then(|set| set.failure()),
+        let mut health = json!({"name": self.rule.name, "lastOutcome": OUTCOMES[outcome]});
+        let fault = self.fault.lock().ok().and_then(|fault| fault.clone());
+        if let Some((at, fault)) = fault.filter(|_| outcome == FAULT) {
+            health["fault"] = fault.into();
+            health["faultAgeSeconds"] = at.elapsed().as_secs().into();
         }
+        let key_set = self.rule.key_set();
+        if let Some(age) = key_set.and_then(|set| set.age()) {
+            health["keySetAgeSeconds"] = age.as_secs().into();
+        }
+        if let Some(failure) = key_set.and_then(|set| set.failure()) {
+            health["keySetFailure"] = failure.into();
+        }
+        health
     }
 }
