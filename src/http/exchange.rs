@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use prometheus::IntGauge;
 use tracing::{Instrument, Span, error, field, info, info_span, warn};
 
-use super::identity::{RequestId, TraceParent, X_REQUEST_ID};
+use super::identity::{RequestId, X_REQUEST_ID, trace_of};
 use super::problem::{Code, Problem};
 use super::state::State;
 use crate::issue::Issued;
@@ -51,8 +51,9 @@ pub(super) fn body(status: StatusCode, content_type: &'static str) -> HttpRespon
 }
 
 /// What the log will say of a decision; filled in as it becomes known.
-#[derive(Default)]
 pub(super) struct Decision<'a> {
+    /// The request's id.
+    pub id: RequestId,
     /// The app asked for.
     pub app: Option<u32>,
     /// The rule whose credential was present.
@@ -68,14 +69,14 @@ pub(super) async fn answer<'a>(
     state: &'a State,
     route: &Route,
     request: &HttpRequest,
-    handle: impl AsyncFnOnce(&RequestId, &mut Decision<'a>) -> Result<HttpResponse, Problem>,
+    handle: impl AsyncFnOnce(&mut Decision<'a>) -> Result<HttpResponse, Problem>,
 ) -> HttpResponse {
     let start = Instant::now();
     let _in_flight = InFlight::enter(&state.metrics.in_flight);
     let id = RequestId::of(request.headers());
-    let mut decision = Decision::default();
     let span = span_of(request, route, &id);
-    let result = caught(handle(&id, &mut decision).instrument(span.clone())).await;
+    let mut decision = Decision { id, app: None, rule: None, user: None, issued: None };
+    let result = caught(handle(&mut decision).instrument(span.clone())).await;
     let took = start.elapsed();
     let problem = result.as_ref().err();
     let status = result.as_ref().map_or_else(|problem| problem.code.status(), HttpResponse::status);
@@ -89,10 +90,9 @@ pub(super) async fn answer<'a>(
         if let Some(problem) = problem {
             state.refusals[problem.code as usize].inc();
         }
-        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        audit(&id, TraceParent::of(request.headers()).as_ref(), route, &decision, problem, took);
+        audit(request, route, &decision, problem, took);
     }
-    let mut response = respond(id, result);
+    let mut response = respond(decision.id, result);
     state.origins.expose(request.headers(), response.headers_mut());
     if state.draining.load(Ordering::Relaxed) {
         response.head_mut().set_connection_type(ConnectionType::Close);
@@ -185,31 +185,26 @@ pub(super) fn respond(id: RequestId, result: Result<HttpResponse, Problem>) -> H
 }
 
 /// The one event of a decision. It names the key by its fingerprint and never holds a ticket, token or cookie.
-fn audit(
-    id: &RequestId,
-    trace: Option<&TraceParent<'_>>,
-    route: &Route,
-    decision: &Decision<'_>,
-    problem: Option<&Problem>,
-    duration_us: u64,
-) {
+fn audit(request: &HttpRequest, route: &Route, decision: &Decision<'_>, problem: Option<&Problem>, took: Duration) {
+    let (trace_id, parent_id) = trace_of(request.headers()).unzip();
+    let issued = decision.issued.as_ref();
     macro_rules! event {
         ($level:ident, $message:literal) => {
             $level!(
                 target: "usersig::audit",
-                request_id = id.as_str(),
-                trace_id = trace.map(|trace| trace.trace_id),
-                parent_id = trace.map(|trace| trace.parent_id),
+                request_id = decision.id.as_str(),
+                trace_id,
+                parent_id,
                 kind = route.name,
                 outcome = problem.map_or("issued", |problem| problem.code.as_str()),
                 app = decision.app,
                 rule = decision.rule,
                 user = decision.user.as_deref(),
-                expire = decision.issued.as_ref().map(|issued| issued.lifetime.as_secs()),
-                key = decision.issued.as_ref().map(|issued| issued.key.fingerprint().as_str()),
+                expire = issued.map(|issued| issued.lifetime.as_secs()),
+                key = issued.map(|issued| issued.key.fingerprint().as_str()),
                 step = problem.and_then(|problem| problem.step).map(Step::as_str),
                 cause = problem.and_then(|problem| problem.cause.as_deref()),
-                duration_us,
+                duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
                 $message
             )
         };
@@ -247,7 +242,7 @@ mod tests {
         let dropped = DroppedLines::default();
         let state = State::new(Vec::new(), Vec::new(), Vec::new(), limits, 0, Metrics::new(), dropped);
         let request = TestRequest::default().insert_header((X_REQUEST_ID, "the-request")).to_http_request();
-        let panics = async |_: &RequestId, decision: &mut Decision<'_>| {
+        let panics = async |decision: &mut Decision<'_>| {
             decision.user = Some("alice".to_owned());
             panic!("a check that panics");
         };

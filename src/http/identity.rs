@@ -44,28 +44,18 @@ fn is_sane(id: &[u8]) -> bool {
     (1..=64).contains(&id.len()) && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
 }
 
-/// The trace that a request belongs to (W3C Trace Context, version 00), as its caller named it.
-pub(super) struct TraceParent<'a> {
-    /// 32 hex digits for the whole trace.
-    pub trace_id: &'a str,
-    /// 16 hex digits for the caller's span.
-    pub parent_id: &'a str,
-}
-
-impl<'a> TraceParent<'a> {
-    /// Reads `traceparent`; a malformed one is none.
-    pub(super) fn of(headers: &'a HeaderMap) -> Option<Self> {
-        let mut parts = headers.get("traceparent")?.to_str().ok()?.split('-');
-        let (version, trace_id, parent_id, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        let is_hex = |text: &str, length| {
-            text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        };
-        let is_id = |text: &str, length| is_hex(text, length) && text.bytes().any(|byte| byte != b'0');
-        // Later versions may append parts; version ff is invalid.
-        let version_known = is_hex(version, 2) && version != "ff" && (version != "00" || parts.next().is_none());
-        (version_known && is_id(trace_id, 32) && is_id(parent_id, 16) && is_hex(flags, 2))
-            .then_some(Self { trace_id, parent_id })
-    }
+/// The trace that a request belongs to, and its caller's span in it, in hex digits (W3C Trace Context, version 00); nothing
+/// where `traceparent` is malformed.
+pub(super) fn trace_of(headers: &HeaderMap) -> Option<(&str, &str)> {
+    let mut parts = headers.get("traceparent")?.to_str().ok()?.split('-');
+    let (version, trace_id, parent_id, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let is_hex =
+        |text: &str, length| text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let is_id = |text: &str, length| is_hex(text, length) && text.bytes().any(|byte| byte != b'0');
+    // Later versions may append parts; version ff is invalid.
+    let version_known = is_hex(version, 2) && version != "ff" && (version != "00" || parts.next().is_none());
+    let is_one = version_known && is_id(trace_id, 32) && is_id(parent_id, 16) && is_hex(flags, 2);
+    is_one.then_some((trace_id, parent_id))
 }
 
 #[cfg(test)]
@@ -77,7 +67,7 @@ mod tests {
         let trace_id = |value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(HeaderName::from_static("traceparent"), HeaderValue::from_static(value));
-            TraceParent::of(&headers).map(|parent| parent.trace_id.to_owned())
+            trace_of(&headers).map(|(trace_id, _)| trace_id.to_owned())
         };
         let trace = Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned());
         assert_eq!(trace_id("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), trace);

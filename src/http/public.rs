@@ -8,7 +8,6 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
 use super::exchange::{Decision, answer, body};
-use super::identity::RequestId;
 use super::problem::{Code, Problem};
 use super::request::Asked;
 use super::state::State;
@@ -27,29 +26,29 @@ pub fn routes(config: &mut ServiceConfig) {
 }
 
 async fn user_sig(state: Data<State>, request: HttpRequest, payload: Payload) -> HttpResponse {
-    answer(&state, &state.user_sig, &request, async |id, decision| {
+    answer(&state, &state.user_sig, &request, async |decision| {
         if !matches!(*request.method(), Method::GET | Method::POST) {
             return preflight(&state, &request, "GET, POST");
         }
         let asked = Asked::user_sig(&request, payload).await?;
-        issue(&state, &request, &asked, id, decision).await
+        issue(&state, &request, &asked, decision).await
     })
     .await
 }
 
 async fn private_map_key(state: Data<State>, request: HttpRequest, payload: Payload) -> HttpResponse {
-    answer(&state, &state.private_map_key, &request, async |id, decision| {
+    answer(&state, &state.private_map_key, &request, async |decision| {
         if *request.method() != Method::POST {
             return preflight(&state, &request, "POST");
         }
         let asked = Asked::private_map_key(&request, payload).await?;
-        issue(&state, &request, &asked, id, decision).await
+        issue(&state, &request, &asked, decision).await
     })
     .await
 }
 
 async fn nothing_here(state: Data<State>, request: HttpRequest) -> HttpResponse {
-    answer(&state, &state.elsewhere, &request, async |_, _| {
+    answer(&state, &state.elsewhere, &request, async |_| {
         Err(Problem::new(Code::NotFound, "tickets are at /v1/usersig and /v1/private-map-key"))
     })
     .await
@@ -72,7 +71,6 @@ async fn issue<'a>(
     state: &'a State,
     request: &HttpRequest,
     asked: &Asked,
-    id: &RequestId,
     decision: &mut Decision<'a>,
 ) -> Result<HttpResponse, Problem> {
     let (app, metrics) = app_of(state, asked.app)?;
@@ -92,7 +90,7 @@ async fn issue<'a>(
     let attempt = state.limiter.admit_address(address::of(request, state.trusted_hops))?;
     let recognised = async {
         let credential = credential.map_err(CheckError::from)?;
-        let session = watched.check(&credential, &CheckContext { now, request_id: id.as_str() }).await?;
+        let session = watched.check(&credential, &CheckContext { now, request_id: decision.id.as_str() }).await?;
         decision.user = Some(session.subject.clone());
         let admitted = app.admit(&session, rule, asked.asserted_user.as_deref(), now)?;
         Ok((session, admitted))
