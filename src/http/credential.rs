@@ -1,6 +1,6 @@
 //! Takes credentials out of a request's headers. Reads, and does no I/O.
 
-use actix_web::http::header::{AUTHORIZATION, COOKIE, HeaderMap};
+use actix_web::http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue};
 
 use super::WatchedRule;
 use crate::session::{CredentialSource, Denial, PresentedCredential};
@@ -19,23 +19,19 @@ pub fn present<'a>(
 fn find(source: &CredentialSource, headers: &HeaderMap) -> Option<Result<PresentedCredential, Denial>> {
     match source {
         CredentialSource::Cookie(name) => {
-            only(headers.get_all(COOKIE).flat_map(|header| cookies(header.as_bytes(), name)))
+            only(headers.get_all(COOKIE).flat_map(|value| cookies(value.as_bytes(), name)))
         }
-        CredentialSource::Header(name) => {
-            only(headers.get_all(name.as_str()).map(actix_web::http::header::HeaderValue::as_bytes))
-        }
+        CredentialSource::Header(name) => only(headers.get_all(name.as_str()).map(HeaderValue::as_bytes)),
         CredentialSource::Bearer => only(headers.get_all(AUTHORIZATION).filter_map(|value| bearer(value.as_bytes()))),
     }
 }
 
 /// The one value of a credential that may be there several times, if it says the same each time.
-fn only<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Option<Result<PresentedCredential, Denial>> {
-    let mut present = values.by_ref().filter(|value| !value.is_empty());
+fn only<'a>(values: impl Iterator<Item = &'a [u8]>) -> Option<Result<PresentedCredential, Denial>> {
+    let mut present = values.filter(|value| !value.is_empty());
     let first = present.next()?;
-    if present.any(|other| other != first) {
-        return Some(Err(Denial::Ambiguous));
-    }
-    Some(PresentedCredential::new(first))
+    let is_only = present.all(|other| other == first);
+    Some(if is_only { PresentedCredential::new(first) } else { Err(Denial::Ambiguous) })
 }
 
 /// The values of a cookie in one `Cookie` header (RFC 6265, 4.2.1).

@@ -41,7 +41,7 @@ impl Demo {
     pub fn new(app: SdkAppId, is_real_app: bool, session_secret: &[u8], address: SocketAddr) -> Self {
         let page = include_str!("demo.html")
             .replace("__SDK_APP_ID__", &app.to_string())
-            .replace("__REAL_APP__", if is_real_app { "true" } else { "false" });
+            .replace("__REAL_APP__", &is_real_app.to_string());
         let hosts = [address.to_string(), format!("localhost:{}", address.port())];
         Self { session_key: EncodingKey::from_secret(session_secret), page, hosts }
     }

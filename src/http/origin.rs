@@ -28,20 +28,18 @@ impl FromStr for Origin {
 
     fn from_str(text: &str) -> Result<Self, OriginError> {
         let (scheme, authority) = text.split_once("://").ok_or(OriginError)?;
-        let default_port = match scheme {
-            "https" => ":443",
-            "http" => ":80",
+        let names_default_port = match scheme {
+            "https" => authority.ends_with(":443"),
+            "http" => authority.ends_with(":80"),
             // Apps' web views have schemes of their own, as capacitor://localhost.
-            _ => "",
+            _ => false,
         };
-        let scheme_is_one = scheme.starts_with(|first: char| first.is_ascii_lowercase())
-            && scheme.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'+' | b'-' | b'.'));
-        let host_is_one = !authority.is_empty()
-            && authority
-                .bytes()
-                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b':' | b'[' | b']'));
-        let default_port_named = !default_port.is_empty() && authority.ends_with(default_port);
-        if !scheme_is_one || !host_is_one || default_port_named {
+        let is_made_of = |text: &str, signs: &[u8]| {
+            text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || signs.contains(&byte))
+        };
+        let scheme_is_one = scheme.starts_with(|first: char| first.is_ascii_lowercase()) && is_made_of(scheme, b"+-.");
+        let host_is_one = !authority.is_empty() && is_made_of(authority, b".-_:[]");
+        if !scheme_is_one || !host_is_one || names_default_port {
             return Err(OriginError);
         }
         HeaderValue::from_str(text).map(Self).map_err(|_| OriginError)

@@ -4,10 +4,10 @@ use std::fmt::{self, Display};
 use std::time::Duration;
 use std::{array, mem};
 
-use actix_web::HttpRequest;
 use actix_web::http::{Method, header};
-use actix_web::web::{Bytes, BytesMut, Payload};
-use futures_util::StreamExt;
+use actix_web::web::{BytesMut, Payload};
+use actix_web::{HttpMessage, HttpRequest};
+use futures_util::TryStreamExt;
 use serde::de::value::{self, MapDeserializer};
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
@@ -197,38 +197,29 @@ impl<'de, const N: usize> Visitor<'de> for Sorted<N> {
 ///
 /// # Errors
 /// 413, 408, 400 for a body that breaks off, then 415, in this order.
-async fn collect(request: &HttpRequest, mut payload: Payload) -> Result<Bytes, Problem> {
+async fn collect(request: &HttpRequest, payload: Payload) -> Result<BytesMut, Problem> {
     let headers = request.headers();
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if length.unwrap_or(0) == 0 && !headers.contains_key(header::TRANSFER_ENCODING) {
-        return Ok(Bytes::new());
+        return Ok(BytesMut::new());
     }
     let too_large = || Problem::new(Code::PayloadTooLarge, format!("a body may have {MAX_BODY} bytes"));
     if length.is_some_and(|length| length > MAX_BODY as u64) {
         return Err(too_large());
     }
-    let collect = async {
-        let mut body = BytesMut::new();
-        while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|_| Problem::invalid_request("the body broke off"))?;
-            if body.len() + chunk.len() > MAX_BODY {
-                return Err(too_large());
-            }
-            body.extend_from_slice(&chunk);
+    let chunks = payload.map_err(|_| Problem::invalid_request("the body broke off"));
+    let collect = chunks.try_fold(BytesMut::new(), async |mut body, chunk| {
+        if body.len() + chunk.len() > MAX_BODY {
+            return Err(too_large());
         }
-        Ok(body.freeze())
-    };
+        body.extend_from_slice(&chunk);
+        Ok(body)
+    });
     let body = tokio::time::timeout(BODY_TIMEOUT, collect)
         .await
         .unwrap_or_else(|_| Err(Problem::new(Code::RequestTimeout, "the body did not arrive within 5 s")))?;
-    if !body.is_empty() && !is_json(headers.get(header::CONTENT_TYPE)) {
+    if !body.is_empty() && !request.content_type().eq_ignore_ascii_case("application/json") {
         return Err(Problem::new(Code::UnsupportedMediaType, "send the body as content-type: application/json"));
     }
     Ok(body)
-}
-
-/// Whether a content type is `application/json`, whatever its parameters.
-fn is_json(content_type: Option<&header::HeaderValue>) -> bool {
-    let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
-    content_type.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
 }
