@@ -43,6 +43,9 @@ impl Route {
     }
 }
 
+/// What a handler makes of a request.
+pub(super) type Answer = Result<HttpResponse, Problem>;
+
 /// The beginning of an answer with a body of this type.
 pub(super) fn body(status: StatusCode, content_type: &'static str) -> HttpResponseBuilder {
     let mut response = HttpResponse::build(status);
@@ -69,7 +72,7 @@ pub(super) async fn answer<'a>(
     state: &'a State,
     route: &Route,
     request: &HttpRequest,
-    handle: impl AsyncFnOnce(&mut Decision<'a>) -> Result<HttpResponse, Problem>,
+    handle: impl AsyncFnOnce(&mut Decision<'a>) -> Answer,
 ) -> HttpResponse {
     let start = Instant::now();
     let _in_flight = InFlight::enter(&state.metrics.in_flight);
@@ -104,7 +107,7 @@ pub(super) async fn answer<'a>(
 pub(super) async fn reply(
     request: &HttpRequest,
     methods: &'static str,
-    handle: impl Future<Output = Result<HttpResponse, Problem>>,
+    handle: impl Future<Output = Answer>,
 ) -> HttpResponse {
     let is_taken = methods.split(", ").any(|method| method == request.method().as_str());
     let result = if is_taken { caught(handle).await } else { Err(Problem::method_not_allowed(methods)) };
@@ -112,9 +115,7 @@ pub(super) async fn reply(
 }
 
 /// What `handle` returns, or the problem that it has panicked.
-fn caught(
-    handle: impl Future<Output = Result<HttpResponse, Problem>>,
-) -> impl Future<Output = Result<HttpResponse, Problem>> {
+fn caught(handle: impl Future<Output = Answer>) -> impl Future<Output = Answer> {
     let panicked = |_| Err(Problem::new(Code::InternalError, "the log tells the operator why, by the requestId"));
     AssertUnwindSafe(handle).catch_unwind().map(move |result| result.unwrap_or_else(panicked))
 }
@@ -173,7 +174,7 @@ impl Drop for InFlight<'_> {
 }
 
 /// The answer with all that every answer carries: its id, and what keeps it out of caches, other pages and referrers.
-pub(super) fn respond(id: RequestId, result: Result<HttpResponse, Problem>) -> HttpResponse {
+pub(super) fn respond(id: RequestId, result: Answer) -> HttpResponse {
     let mut response = result.unwrap_or_else(|problem| problem.answer(id.as_str()));
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -16,7 +16,6 @@ mod watched;
 
 pub use origin::{Origin, OriginError};
 pub use problem::Code;
-pub use request::MAX_BODY;
 pub use state::State;
 pub use watched::WatchedRule;
 

@@ -7,7 +7,7 @@ use actix_web::web::{Data, Payload, ServiceConfig, resource, to};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
-use super::exchange::{Decision, answer, body};
+use super::exchange::{Answer, Decision, answer, body};
 use super::problem::{Code, Problem};
 use super::request::Asked;
 use super::state::State;
@@ -67,12 +67,7 @@ fn app_of(state: &State, id: Option<SdkAppId>) -> Result<&(Arc<App>, AppMetrics)
 }
 
 /// From headers to a ticket, and to what the log will say of it.
-async fn issue<'a>(
-    state: &'a State,
-    request: &HttpRequest,
-    asked: &Asked,
-    decision: &mut Decision<'a>,
-) -> Result<HttpResponse, Problem> {
+async fn issue<'a>(state: &'a State, request: &HttpRequest, asked: &Asked, decision: &mut Decision<'a>) -> Answer {
     let (app, metrics) = app_of(state, asked.app)?;
     decision.app = Some(app.id.get());
     let headers = request.headers();
@@ -143,7 +138,7 @@ struct TicketBody<'a> {
 }
 
 /// Answers a browser that asks whether a page of another origin may call, and refuses every other method.
-fn preflight(state: &State, request: &HttpRequest, methods: &'static str) -> Result<HttpResponse, Problem> {
+fn preflight(state: &State, request: &HttpRequest, methods: &'static str) -> Answer {
     let headers = request.headers();
     let is_question =
         [header::ORIGIN, header::ACCESS_CONTROL_REQUEST_METHOD].iter().all(|name| headers.contains_key(name));

@@ -16,7 +16,7 @@ use super::problem::{Code, Problem};
 use crate::ticket::{FieldError, Privileges, Room, SdkAppId};
 
 /// The largest body that is read, in bytes.
-pub const MAX_BODY: usize = 16 * 1024;
+const MAX_BODY: usize = 16 * 1024;
 
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
