@@ -9,7 +9,6 @@ use std::thread;
 use std::time::Duration;
 
 use actix_web::dev::Server as ActixServer;
-use actix_web::middleware::from_fn;
 use actix_web::web::{Data, to};
 use actix_web::{App as ActixApp, HttpServer};
 use prometheus::IntCounter;
@@ -76,7 +75,6 @@ impl Service {
             ActixApp::new()
                 .app_data(state.clone())
                 .app_data(demo.clone())
-                .wrap(from_fn(demo::own_host_only))
                 .configure(demo::routes)
                 .configure(public::routes)
         })

@@ -3,11 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::guard::{GuardContext, fn_guard};
 use actix_web::http::{Method, StatusCode, header};
-use actix_web::middleware::Next;
-use actix_web::web::{Data, Payload, ServiceConfig, resource, to};
+use actix_web::web::{Data, Payload, ServiceConfig, resource, scope, to};
 use actix_web::{HttpRequest, HttpResponse};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::json;
@@ -64,26 +62,24 @@ impl Demo {
 
 /// Puts the demo's routes into an actix application, and those of the ops listener beside them.
 pub fn routes(config: &mut ServiceConfig) {
-    config.service(resource("/").route(to(page))).service(resource("/demo/session").route(to(session)));
+    config
+        // The first service that takes a request answers it.
+        .service(scope("").guard(fn_guard(is_foreign)).default_service(to(refuse)))
+        .service(resource("/").route(to(page)))
+        .service(resource("/demo/session").route(to(session)));
     ops::routes(config);
 }
 
-/// Refuses requests under another host name: a foreign page could have its own name lead to this machine (DNS rebinding).
-///
-/// # Errors
-/// Those of the handler behind it.
-pub async fn own_host_only(
-    demo: Data<Demo>,
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> actix_web::Result<ServiceResponse<BoxBody>> {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if demo.is_own(host) {
-        return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
-    }
-    let problem = Problem::new(Code::OriginDenied, format!("the demo answers under {} only", demo.hosts.join(", ")));
-    let response = respond(RequestId::of(request.headers()), Err(problem));
-    Ok(request.into_response(response))
+/// Whether a request comes under another host name: a foreign page could have its own name lead to this machine (DNS
+/// rebinding).
+fn is_foreign(request: &GuardContext<'_>) -> bool {
+    let host = request.head().headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    !request.app_data::<Data<Demo>>().is_some_and(|demo| demo.is_own(host))
+}
+
+async fn refuse(demo: Data<Demo>, request: HttpRequest) -> HttpResponse {
+    let detail = format!("the demo answers under {} only", demo.hosts.join(", "));
+    respond(RequestId::of(request.headers()), Err(Problem::new(Code::OriginDenied, detail)))
 }
 
 async fn page(demo: Data<Demo>, request: HttpRequest) -> HttpResponse {

@@ -172,7 +172,7 @@ impl<'de, const N: usize> Visitor<'de> for Sorted<N> {
     type Value = [Given; N];
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+        f.write_str("a JSON object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<[Given; N], A::Error> {
