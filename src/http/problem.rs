@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::issue::Refusal;
 use crate::limit::TooOften;
-use crate::session::{CheckError, Denial, Step};
+use crate::session::{CheckError, Denial};
 
 /// Makes [`Code`] of a table: its text, its HTTP status, and one line for people, the same for every problem of this code.
 macro_rules! codes {
@@ -143,7 +143,7 @@ impl From<CheckError> for Problem {
             CheckError::Denied(denial) => denial.into(),
             CheckError::Fault(fault) => Self {
                 cause: Some(fault.to_string()),
-                step: Some(Step::Check.as_str()),
+                step: Some("check"),
                 retry_after: Some(RETRY_AFTER_FAULT),
                 ..Self::new(
                     Code::SessionCheckUnavailable,
@@ -166,7 +166,7 @@ impl From<Denial> for Problem {
     fn from(denial: Denial) -> Self {
         Self {
             cause: Some(denial.to_string()),
-            step: Some(denial.step().as_str()),
+            step: Some(denial.step()),
             ..Self::new(Code::InvalidSession, "sign in again; the log tells the operator why, by the requestId")
         }
     }
@@ -175,13 +175,13 @@ impl From<Denial> for Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let (code, step) = match refusal {
-            Refusal::SessionTooShort => (Code::InvalidSession, Some(Step::Check)),
-            Refusal::UnusableUserId(_) => (Code::UnusableUserId, Some(Step::User)),
-            Refusal::UserNotPermitted => (Code::UserNotPermitted, Some(Step::User)),
-            Refusal::UserMismatch => (Code::UserMismatch, Some(Step::User)),
+            Refusal::SessionTooShort => (Code::InvalidSession, Some("check")),
+            Refusal::UnusableUserId(_) => (Code::UnusableUserId, Some("user")),
+            Refusal::UserNotPermitted => (Code::UserNotPermitted, Some("user")),
+            Refusal::UserMismatch => (Code::UserMismatch, Some("user")),
             // The session and its user are recognised.
             Refusal::RoomNotPermitted(_) => (Code::RoomNotPermitted, None),
         };
-        Self { cause: Some(refusal.to_string()), step: step.map(Step::as_str), ..Self::new(code, refusal.to_string()) }
+        Self { cause: Some(refusal.to_string()), step, ..Self::new(code, refusal.to_string()) }
     }
 }

@@ -20,7 +20,7 @@ mod unwrap;
 
 pub use backend::{BackendError, BackendSettings};
 pub use document::{Document, Pointer};
-pub use error::{CheckError, Denial, Fault, Step};
+pub use error::{CheckError, Denial, Fault};
 pub use http::{HttpCheck, HttpSettings};
 pub use introspect::{ClientAuth, IntrospectCheck, IntrospectSettings};
 pub use jwt::{JwtCheck, JwtSettings, Keys};
