@@ -18,7 +18,7 @@ use super::{Lifecycle, address, credential, now};
 use crate::issue::{Admitted, App, Issued};
 use crate::limit::Limiter;
 use crate::metrics::{AppMetrics, Metrics, RouteMetrics};
-use crate::session::{CheckContext, CredentialSource, Session};
+use crate::session::{CredentialSource, Session};
 use crate::ticket::{SdkAppId, UnixTime};
 
 /// All that the public listener's workers share.
@@ -160,11 +160,10 @@ async fn recognise<'a>(
         ));
     }
     let now = now();
-    let context = CheckContext { now, request_id: id.as_str() };
     let address = address::of(request, state.doors.trusted_hops);
     let attempt = state.doors.limiter.admit_address(address)?;
     let session = match credential {
-        Ok(credential) => watched.check(&credential, &context).await,
+        Ok(credential) => watched.check(&credential, now, id.as_str()).await,
         Err(denial) => Err(denial.into()),
     };
     let recognised = session.map_err(Problem::from).and_then(|session| {

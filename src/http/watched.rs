@@ -8,8 +8,9 @@ use serde::Serialize;
 use tracing::{Instrument, field, info_span};
 
 use crate::metrics::{Metrics, RuleMetrics};
-use crate::session::{CheckContext, CheckError, Fault, PresentedCredential, Rule, Session};
+use crate::session::{CheckError, Fault, PresentedCredential, Rule, Session};
 use crate::telemetry::trace;
+use crate::ticket::UnixTime;
 
 /// What a check may come to.
 const OUTCOMES: [&str; 4] = ["none", "allowed", "denied", "fault"];
@@ -56,7 +57,8 @@ impl WatchedRule {
     pub(super) async fn check(
         &self,
         credential: &PresentedCredential,
-        context: &CheckContext<'_>,
+        now: UnixTime,
+        request_id: &str,
     ) -> Result<Session, CheckError> {
         let start = Instant::now();
         let span = info_span!(
@@ -68,19 +70,19 @@ impl WatchedRule {
             usersig.rule = self.rule.name,
             usersig.outcome = field::Empty,
         );
-        let result = self.rule.check(credential, context).instrument(span.clone()).await;
+        let result = self.rule.check(credential, now, request_id).instrument(span.clone()).await;
         self.metrics.seconds.observe(start.elapsed().as_secs_f64());
-        let (outcome, count) = match &result {
-            Ok(_) => (1, &self.metrics.allowed),
-            Err(CheckError::Denied(_)) => (2, &self.metrics.denied),
-            Err(CheckError::Fault(_)) => (FAULT, &self.metrics.fault),
+        let (outcome, count, fault) = match &result {
+            Ok(_) => (1, &self.metrics.allowed, None),
+            Err(CheckError::Denied(_)) => (2, &self.metrics.denied, None),
+            Err(CheckError::Fault(fault)) => (FAULT, &self.metrics.fault, Some(fault)),
         };
         count.inc();
         span.record("usersig.outcome", OUTCOMES[outcome]);
         if outcome == FAULT {
             span.record("otel.status_code", "ERROR");
         }
-        self.remember(outcome, result.as_ref().err().and_then(CheckError::fault));
+        self.remember(outcome, fault);
         result
     }
 

@@ -1,11 +1,12 @@
 //! Asks a back end over HTTP: one deadline, bounded answers, bounded concurrency, no redirect, no proxy.
 
+use std::mem;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use reqwest::{Certificate, Client, RequestBuilder, redirect};
+use reqwest::header::HeaderMap;
+use reqwest::{Certificate, Client, RequestBuilder, StatusCode, redirect};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
 use super::Fault;
 use super::home::at_home;
@@ -27,17 +28,10 @@ pub struct BackendSettings {
 }
 
 /// A client for one rule's back end.
-pub(super) struct Backend {
+pub struct Backend {
     client: Client,
-    timeout: Duration,
-    slots: Semaphore,
-}
-
-/// What a back end answered.
-pub(super) struct Reply {
-    pub(super) status: u16,
-    pub(super) cache_control: Option<String>,
-    pub(super) body: Vec<u8>,
+    pub(super) timeout: Duration,
+    pub(super) slots: Semaphore,
 }
 
 /// A client that cannot be built. The text completes "`key` …".
@@ -52,7 +46,11 @@ pub enum BackendError {
 }
 
 impl Backend {
-    pub(super) fn new(settings: BackendSettings) -> Result<Self, BackendError> {
+    /// A client by these settings; nothing is connected yet.
+    ///
+    /// # Errors
+    /// When none can be made of them.
+    pub fn new(settings: BackendSettings) -> Result<Self, BackendError> {
         let mut client = Client::builder()
             .user_agent(concat!("usersig/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
@@ -77,19 +75,19 @@ impl Backend {
         })
     }
 
-    /// Sends one request and reads its answer of at most `max_body` bytes.
+    /// Sends one request and reads its answer, which must be a 200 of at most `max_body` bytes.
     pub(super) async fn ask(
         &self,
         request: impl FnOnce(&Client) -> RequestBuilder,
         max_body: usize,
-    ) -> Result<Reply, Fault> {
+    ) -> Result<(HeaderMap, Vec<u8>), Fault> {
         let _slot = self.slots.try_acquire().map_err(|_| Fault::Busy)?;
         let exchange = async {
             let mut request = request(&self.client);
             if let Some(traceparent) = trace::outgoing() {
                 request = request.header(trace::TRACEPARENT, traceparent);
             }
-            let request = request.build().map_err(|error| transport(&error))?;
+            let request = request.build()?;
             let again = request.try_clone();
             let mut response = match (self.client.execute(request).await, again) {
                 // A connection that the back end has just closed may still look good. Asking once more does no harm.
@@ -97,34 +95,32 @@ impl Backend {
                     self.client.execute(again).await
                 }
                 (result, _) => result,
-            }
-            .map_err(|error| transport(&error))?;
-            let cache_control = response.headers().get("cache-control").and_then(|value| value.to_str().ok());
-            let cache_control = cache_control.map(str::to_owned);
+            }?;
             let mut body = Vec::new();
-            while let Some(chunk) = response.chunk().await.map_err(|error| transport(&error))? {
+            while let Some(chunk) = response.chunk().await? {
                 if body.len() + chunk.len() > max_body {
                     return Err(Fault::TooLarge(max_body));
                 }
                 body.extend_from_slice(&chunk);
             }
-            Ok(Reply { status: response.status().as_u16(), cache_control, body })
+            match response.status() {
+                StatusCode::OK => Ok((mem::take(response.headers_mut()), body)),
+                other => Err(Fault::Status(other.as_u16())),
+            }
         };
-        timeout(self.timeout, at_home(exchange)).await.map_err(|_| Fault::Timeout(self.timeout))??
-    }
-
-    pub(super) fn timeout(&self) -> Duration {
-        self.timeout
+        at_home(self.timeout, exchange).await
     }
 }
 
 /// The innermost cause, which names what happened and neither URL nor credential.
-fn transport(error: &reqwest::Error) -> Fault {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
+impl From<reqwest::Error> for Fault {
+    fn from(error: reqwest::Error) -> Self {
+        let mut cause: &dyn std::error::Error = &error;
+        while let Some(source) = cause.source() {
+            cause = source;
+        }
+        // reqwest's own errors show the URL; those beneath do not.
+        let is_own = std::ptr::addr_eq(cause, &raw const error);
+        Self::Transport(if is_own { "the request failed".to_owned() } else { cause.to_string() })
     }
-    // reqwest's own errors show the URL; those beneath do not.
-    let text = if std::ptr::addr_eq(cause, error) { "the request failed".to_owned() } else { cause.to_string() };
-    Fault::Transport(text)
 }

@@ -77,13 +77,6 @@ impl Document {
     }
 }
 
-/// Not what a back end says of a person, perhaps with tokens of its own.
-impl fmt::Debug for Document {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Document({} members)", self.0.len())
-    }
-}
-
 /// A JSON pointer (RFC 6901) to a value inside a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pointer {
@@ -160,10 +153,6 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
         Ok(value.into())
     }
 

@@ -13,16 +13,6 @@ pub enum CheckError {
     Fault(#[from] Fault),
 }
 
-impl CheckError {
-    /// Why we could not find out, if that is what it is.
-    pub const fn fault(&self) -> Option<&Fault> {
-        match self {
-            Self::Denied(_) => None,
-            Self::Fault(fault) => Some(fault),
-        }
-    }
-}
-
 /// Why we could not find out. Never the caller's fault, and no reason to log anybody out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what each is")]

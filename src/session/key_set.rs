@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use jsonwebtoken::Algorithm;
 use jsonwebtoken::jwk::Jwk;
-use reqwest::Url;
+use reqwest::header::CACHE_CONTROL;
+use reqwest::{Client, Url};
 use serde_json::Value;
-use tokio::sync::{Notify, Semaphore, watch};
-use tokio::time::{sleep, timeout};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::backend::{Backend, Reply};
 use super::jwt::UnverifiedToken;
-use super::{BackendError, BackendSettings, CheckError, Denial, Document, Fault, VerificationKey};
+use super::{Backend, CheckError, Denial, Document, Fault, VerificationKey};
 
 /// The least time between two fetches that tokens ask for, and between two tries while the issuer is down.
 const COOLDOWN: Duration = Duration::from_secs(30);
@@ -51,59 +51,44 @@ pub struct KeySet {
     source: KeySource,
     algorithms: Vec<Algorithm>,
     backend: Backend,
-    current: ArcSwap<Snapshot>,
+    /// Keys, each with its `kid`; replaced as a whole, and read without a lock.
+    keys: ArcSwap<Vec<NamedKey>>,
     fetches: watch::Sender<Fetches>,
-    /// Somebody waits for a fetch.
-    wanted: Notify,
-    /// For those who wait.
+    /// For those who wait for a fetch.
     places: Semaphore,
 }
 
-/// A key and its `kid`.
 type NamedKey = (Option<String>, VerificationKey);
 
-/// A whole key set; replaced, never changed.
-#[derive(Default)]
-struct Snapshot {
-    keys: Arc<[NamedKey]>,
-    fetched_at: Option<Instant>,
-    /// What was wrong with the last fetch, if it failed.
-    failure: Option<String>,
-}
-
+/// What is known of the fetches. Tokens may ask for one, and only [`KeySet::run`] makes them.
 #[derive(Default)]
 struct Fetches {
+    /// One is asked for or under way.
+    pending: bool,
+    /// When the last was asked for or began.
     last_start: Option<Instant>,
-    in_progress: bool,
-    /// How many have ended.
-    ended: u64,
+    /// When the last that succeeded ended.
+    succeeded_at: Option<Instant>,
+    /// What was wrong with the last, if it failed.
+    failure: Option<String>,
 }
 
 impl KeySet {
     /// A set that is empty until [`Self::run`] has fetched it.
-    ///
-    /// # Errors
-    /// When no client can be made of the settings.
-    pub fn new(source: KeySource, algorithms: Vec<Algorithm>, backend: BackendSettings) -> Result<Self, BackendError> {
-        Ok(Self {
-            source,
-            algorithms,
-            places: Semaphore::new(backend.max_in_flight),
-            backend: Backend::new(backend)?,
-            current: ArcSwap::default(),
-            fetches: watch::Sender::default(),
-            wanted: Notify::new(),
-        })
+    pub fn new(source: KeySource, algorithms: Vec<Algorithm>, backend: Backend) -> Self {
+        // As many as may be under way at the back end: none is yet.
+        let places = Semaphore::new(backend.slots.available_permits());
+        Self { source, algorithms, backend, keys: ArcSwap::default(), fetches: watch::Sender::default(), places }
     }
 
     /// How long ago the keys in use were fetched; `None` while there are none.
     pub fn age(&self) -> Option<Duration> {
-        self.current.load().fetched_at.map(|at| at.elapsed())
+        self.fetches.borrow().succeeded_at.map(|at| at.elapsed())
     }
 
     /// What was wrong with the last fetch, if it failed.
     pub fn failure(&self) -> Option<String> {
-        self.current.load().failure.clone()
+        self.fetches.borrow().failure.clone()
     }
 
     /// Reads the set where it is a file, so that nothing starts with one that cannot be used.
@@ -126,90 +111,63 @@ impl KeySet {
         Ok(format!("{} usable key(s), to be used for {lifetime:?}", keys.len()))
     }
 
-    /// Keeps the set fresh, for ever.
+    /// Keeps the set fresh, for ever: fetches it when a token asks for that, and before it ages out.
     pub async fn run(&self) {
+        let mut fetches = self.fetches.subscribe();
         loop {
-            self.fetches.send_modify(|fetches| {
-                fetches.last_start = Some(Instant::now());
-                fetches.in_progress = true;
-            });
-            let wait = self.refresh().await;
-            self.fetches.send_modify(|fetches| {
-                fetches.in_progress = false;
-                fetches.ended += 1;
-            });
-            let wanted = async {
-                // A wish that is left over from before this fetch does not count.
-                loop {
-                    self.wanted.notified().await;
-                    if self.may_start() {
-                        return;
-                    }
+            self.fetches.send_modify(Fetches::begin);
+            let (failure, wait) = match self.fetch().await {
+                Ok((keys, lifetime)) => {
+                    info!(source = %self.source, keys = keys.len(), "key set fetched");
+                    self.keys.store(Arc::new(keys));
+                    // Before it ages out.
+                    (None, lifetime.mul_f32(0.9))
+                }
+                Err(fault) => {
+                    let failure = fault.to_string();
+                    warn!(source = %self.source, cause = failure, "key set not fetched");
+                    (Some(failure), COOLDOWN)
                 }
             };
-            tokio::select! {
-                () = sleep(wait) => {}
-                () = wanted => {}
-            }
+            self.fetches.send_modify(|fetches| fetches.end(failure));
+            // Until then, or until a token asks for one; that one has asked since this ended passes at once.
+            let _ = timeout(wait, fetches.wait_for(|fetches| fetches.pending)).await;
         }
     }
 
     /// Verifies a token with the key that it names, waiting for a fetch if that key is unknown.
     pub(super) async fn verify(&self, token: &UnverifiedToken<'_>) -> Result<(), CheckError> {
-        // Before the look at the set, so that no fetch ends unseen in between.
-        let ended = self.fetches.borrow().ended;
-        if let Some(verdict) = self.current.load().verify(token) {
-            return Ok(verdict?);
+        match self.verify_now(token) {
+            Err(Denial::UnknownKey) => {}
+            verdict => return Ok(verdict?),
         }
-        let may_start = self.may_start();
-        if may_start {
-            self.wanted.notify_one();
-        }
-        if may_start || self.fetches.borrow().in_progress {
+        self.fetches.send_if_modified(Fetches::ask);
+        if self.fetches.borrow().pending {
             let _place = self.places.try_acquire().map_err(|_| Fault::Busy)?;
-            let deadline = self.backend.timeout();
+            let deadline = self.backend.timeout;
             let mut fetches = self.fetches.subscribe();
-            let end = timeout(deadline, fetches.wait_for(|fetches| fetches.ended > ended)).await;
-            end.map_err(|_| Fault::Timeout(deadline))?.map_err(|_| unreachable_issuer())?;
+            let end = timeout(deadline, fetches.wait_for(|fetches| !fetches.pending)).await;
+            end.map(drop).map_err(|_| Fault::Timeout(deadline))?;
         }
-        let current = self.current.load();
-        match (current.verify(token), &current.failure) {
-            (Some(verdict), _) => Ok(verdict?),
-            (None, Some(failure)) => Err(Fault::NoKeySet(failure.clone()).into()),
-            (None, None) if current.fetched_at.is_none() => Err(unreachable_issuer().into()),
-            (None, None) => Err(Denial::UnknownKey.into()),
+        // A fetch that ended before this asked for one counts too.
+        match (self.verify_now(token), self.failure()) {
+            (Err(Denial::UnknownKey), Some(failure)) => Err(Fault::NoKeySet(failure).into()),
+            (verdict, _) => Ok(verdict?),
         }
     }
 
-    /// Whether a fetch that a token asks for may start.
-    fn may_start(&self) -> bool {
-        self.fetches.borrow().last_start.is_none_or(|start| start.elapsed() >= COOLDOWN)
-    }
-
-    /// Fetches the set and swaps it in, or keeps the old one; how long to wait until the next time.
-    async fn refresh(&self) -> Duration {
-        match self.fetch().await {
-            Ok((keys, lifetime)) => {
-                info!(source = %self.source, keys = keys.len(), "key set fetched");
-                self.current.store(Arc::new(Snapshot {
-                    keys: keys.into(),
-                    fetched_at: Some(Instant::now()),
-                    failure: None,
-                }));
-                // Before it ages out.
-                lifetime.mul_f32(0.9)
-            }
-            Err(fault) => {
-                let failure = fault.to_string();
-                warn!(source = %self.source, cause = failure, "key set not fetched");
-                self.current.rcu(|old| Snapshot {
-                    keys: Arc::clone(&old.keys),
-                    fetched_at: old.fetched_at,
-                    failure: Some(failure.clone()),
-                });
-                COOLDOWN
+    /// Verifies a token with the key that it names, or with any that fits where it names none.
+    fn verify_now(&self, token: &UnverifiedToken<'_>) -> Result<(), Denial> {
+        let kid = token.kid();
+        let mut verdict = Err(Denial::UnknownKey);
+        for (_, key) in self.keys.load().iter().filter(|(name, _)| kid.is_none() || name.as_deref() == kid) {
+            match token.verify(key) {
+                Err(Denial::Algorithm) => {}
+                Ok(()) => return Ok(()),
+                refused => verdict = refused,
             }
         }
+        verdict
     }
 
     async fn fetch(&self) -> Result<(Vec<NamedKey>, Duration), Fault> {
@@ -238,11 +196,9 @@ impl KeySet {
     }
 
     async fn get(&self, url: Url) -> Result<(Vec<u8>, Duration), Fault> {
-        let request = |client: &reqwest::Client| client.get(url).header("accept", "application/json");
-        match self.backend.ask(request, MAX_BODY).await? {
-            Reply { status: 200, cache_control, body } => Ok((body, lifetime(cache_control.as_deref()))),
-            Reply { status, .. } => Err(Fault::Status(status)),
-        }
+        let request = |client: &Client| client.get(url).header("accept", "application/json");
+        let (headers, body) = self.backend.ask(request, MAX_BODY).await?;
+        Ok((body, lifetime(headers.get(CACHE_CONTROL).and_then(|value| value.to_str().ok()))))
     }
 
     /// The keys of a set that are for verifying with the rule's algorithms.
@@ -262,15 +218,27 @@ impl KeySet {
     }
 }
 
-impl Snapshot {
-    /// The verdict of the key that the token names, or of any that fits where it names none; `None` when none fits.
-    fn verify(&self, token: &UnverifiedToken<'_>) -> Option<Result<(), Denial>> {
-        let kid = token.kid();
-        let named = |key: &&NamedKey| kid.is_none() || key.0.as_deref() == kid;
-        let mut fitting = self.keys.iter().filter(named).filter(|(_, key)| token.fits(key)).peekable();
-        fitting.peek()?;
-        let verified = fitting.any(|(_, key)| token.is_signed_by(key));
-        Some(if verified { Ok(()) } else { Err(Denial::Signature) })
+impl Fetches {
+    /// Asks for a fetch where the last began long enough ago, whatever came of it; whether it is asked for.
+    fn ask(&mut self) -> bool {
+        let is_due = !self.pending && self.last_start.is_none_or(|start| start.elapsed() >= COOLDOWN);
+        if is_due {
+            self.begin();
+        }
+        is_due
+    }
+
+    fn begin(&mut self) {
+        self.pending = true;
+        self.last_start = Some(Instant::now());
+    }
+
+    fn end(&mut self, failure: Option<String>) {
+        self.pending = false;
+        if failure.is_none() {
+            self.succeeded_at = Some(Instant::now());
+        }
+        self.failure = failure;
     }
 }
 
@@ -293,10 +261,6 @@ fn lifetime(cache_control: Option<&str>) -> Duration {
     let mut directives = cache_control.unwrap_or_default().split(',').map(str::trim);
     let max_age = directives.find_map(|directive| directive.strip_prefix("max-age=")?.parse().ok());
     max_age.map_or(USUAL_LIFETIME, Duration::from_secs).clamp(*LIFETIME.start(), *LIFETIME.end())
-}
-
-fn unreachable_issuer() -> Fault {
-    Fault::NoKeySet("it has not been fetched yet".to_owned())
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! One Redis server: a connection that comes back by itself, and a deadline on every use of it.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, IntoConnectionInfo, RedisError, TlsCertificates};
-use tokio::time::timeout;
+use redis::{Client, IntoConnectionInfo, RedisError, RedisResult, TlsCertificates};
 use zeroize::Zeroizing;
 
 use super::Fault;
@@ -39,7 +38,7 @@ impl RedisServer {
     ///
     /// # Errors
     /// When the URL or the certificates cannot be used.
-    pub fn new(address: RedisAddress) -> Result<Self, RedisError> {
+    pub fn new(address: RedisAddress) -> RedisResult<Self> {
         let info = address.url.as_str().into_connection_info()?;
         // Announcing the library takes a right that nothing else here does.
         let mut settings = info.redis_settings().clone().set_skip_set_lib_name();
@@ -58,44 +57,32 @@ impl RedisServer {
     /// which nobody used it, `work` is done once more; so it must do no harm twice.
     ///
     /// # Errors
-    /// Those of `work`, and a fault when it takes too long or there is no connection.
-    pub async fn run<T, E: From<Fault>>(
-        &self,
-        fault_of: impl Fn(&E) -> Option<&Fault>,
-        work: impl AsyncFn(ConnectionManager) -> Result<T, E>,
-    ) -> Result<T, E> {
+    /// When `work` fails or takes too long, or there is no connection.
+    pub async fn run<T>(&self, work: impl AsyncFn(ConnectionManager) -> RedisResult<T>) -> Result<T, Fault> {
         let work_twice = async |connection| match work(connection).await {
             // The manager has begun to make another.
-            Err(error) if matches!(fault_of(&error), Some(Fault::Transport(_))) => work(self.connection()?).await,
+            Err(error) if error.is_io_error() => work(self.connection()?).await,
             result => result,
         };
-        self.run_once(&fault_of, work_twice).await
+        self.run_once(work_twice).await
     }
 
     /// As [`Self::run`], for `work` that must not be done twice.
     ///
     /// # Errors
-    /// Those of `work`, and a fault when it takes too long or there is no connection.
-    pub async fn run_once<T, E: From<Fault>>(
-        &self,
-        fault_of: impl Fn(&E) -> Option<&Fault>,
-        work: impl AsyncFnOnce(ConnectionManager) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let attempt = at_home(async { work(self.connection()?).await });
-        let result = match timeout(self.timeout, attempt).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(fault)) => Err(fault.into()),
-            Err(_) => Err(Fault::Timeout(self.timeout).into()),
-        };
-        if result.as_ref().is_err_and(|error| fault_of(error).is_some()) {
-            self.give_up_connection();
+    /// When `work` fails or takes too long, or there is no connection.
+    pub async fn run_once<T>(&self, work: impl AsyncFnOnce(ConnectionManager) -> RedisResult<T>) -> Result<T, Fault> {
+        let result = at_home(self.timeout, async { work(self.connection()?).await }).await;
+        if result.is_err() {
+            // The next use makes a new one: the manager replaces one that broke, but not one that has gone silent.
+            self.made().take_if(|(_, made_at)| made_at.elapsed() >= Self::RENEWAL);
         }
         result
     }
 
-    fn connection(&self) -> Result<ConnectionManager, Fault> {
-        let mut connection = self.connection.lock().map_err(|_| Fault::Redis("a use of it panicked".to_owned()))?;
-        if let Some((manager, _)) = &*connection {
+    fn connection(&self) -> RedisResult<ConnectionManager> {
+        let mut made = self.made();
+        if let Some((manager, _)) = &*made {
             return Ok(manager.clone());
         }
         // Within the deadline there is time for one try; the caller decides about the next.
@@ -104,15 +91,11 @@ impl RedisServer {
             .set_connection_timeout(Some(self.timeout))
             .set_response_timeout(Some(self.timeout));
         let manager = ConnectionManager::new_lazy_with_config(self.client.clone(), config)?;
-        *connection = Some((manager.clone(), Instant::now()));
-        Ok(manager)
+        Ok(made.insert((manager, Instant::now())).0.clone())
     }
 
-    /// Lets the next use make a new connection: the manager replaces one that broke, but not one that has gone silent.
-    fn give_up_connection(&self) {
-        if let Ok(mut connection) = self.connection.lock() {
-            connection.take_if(|(_, made_at)| made_at.elapsed() >= Self::RENEWAL);
-        }
+    fn made(&self) -> MutexGuard<'_, Option<(ConnectionManager, Instant)>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
