@@ -15,9 +15,8 @@ use zeroize::Zeroizing;
 use super::secret::reference;
 use super::section::{Section, duration, integer, list, one_of, parsed, shown, text};
 use crate::session::{
-    AnswerCache, Backend, BackendSettings, Check, ClientAuth, Decode, Demands, HttpCheck, IntrospectCheck, JwtCheck,
-    KeySet, KeySource, KeyTemplate, Keys, Pointer, RedisAddress, RedisCheck, RedisServer, Unwrap, VerificationKey,
-    set_algorithms,
+    AnswerCache, Backend, Check, ClientAuth, Decode, Demands, HttpCheck, IntrospectCheck, JwtCheck, KeySet, KeySource,
+    KeyTemplate, Keys, Pointer, RedisCheck, RedisServer, Unwrap, VerificationKey, set_algorithms,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -171,13 +170,10 @@ fn unwrap(section: &mut Section<'_>) -> Option<Unwrap> {
 /// The keys that say which Redis.
 fn redis_server(section: &mut Section<'_>) -> Option<RedisServer> {
     let url = section.required("url", "\"redis://host:6379/0\", or \"rediss://…\" for TLS", redis_url);
-    let address = RedisAddress {
-        password: section.optional("password", reference),
-        ca: section.optional("ca_file", file),
-        timeout: section.optional("timeout", duration(SECOND / 100..=SECOND * 10)).unwrap_or(REDIS_TIMEOUT),
-        url: url?,
-    };
-    accept(section, "url", RedisServer::new(address))
+    let password = section.optional("password", reference);
+    let ca = section.optional("ca_file", file);
+    let timeout = section.optional("timeout", duration(SECOND / 100..=SECOND * 10)).unwrap_or(REDIS_TIMEOUT);
+    accept(section, "url", RedisServer::new(&url?, password, ca, timeout))
 }
 
 /// A Redis URL without a password.
@@ -276,9 +272,8 @@ fn key_set(section: &mut Section<'_>, source: KeySource, algorithms: Option<Vec<
     let backend = backend(section);
     let names = algorithms.unwrap_or_else(|| vec!["RS256".to_owned()]);
     let algorithms = accept(section, "algs", set_algorithms(&names))?;
-    let set = KeySet::new(source, algorithms, backend?);
-    accept(section, "jwks", set.read_file().map_err(|fault| format!("has {fault}")))?;
-    Some(Keys::Set(Arc::new(set)))
+    let set = KeySet::new(source, algorithms, backend?).map_err(|fault| format!("has {fault}"));
+    accept(section, "jwks", set).map(|set| Keys::Set(Arc::new(set)))
 }
 
 /// What a result holds; an error is a problem with this key.
@@ -288,13 +283,11 @@ fn accept<T>(section: &Section<'_>, key: &str, result: Result<T, impl std::fmt::
 
 /// How a back end over HTTP is reached.
 fn backend(section: &mut Section<'_>) -> Option<Backend> {
-    let settings = BackendSettings {
-        timeout: section.optional("timeout", duration(SECOND / 100..=SECOND * 30)).unwrap_or(HTTP_TIMEOUT),
-        max_in_flight: max_in_flight(section),
-        ca: section.optional("ca_file", file),
-        resolve: section.optional("resolve", resolve).unwrap_or_default(),
-    };
-    accept(section, "ca_file", Backend::new(settings))
+    let timeout = section.optional("timeout", duration(SECOND / 100..=SECOND * 30)).unwrap_or(HTTP_TIMEOUT);
+    let max_in_flight = max_in_flight(section);
+    let ca = section.optional("ca_file", file);
+    let resolve = section.optional("resolve", resolve).unwrap_or_default();
+    accept(section, "ca_file", Backend::new(timeout, max_in_flight, ca, resolve))
 }
 
 fn max_in_flight(section: &mut Section<'_>) -> usize {

@@ -4,7 +4,7 @@ use std::mem;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use reqwest::header::HeaderMap;
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
 use reqwest::{Certificate, Client, RequestBuilder, StatusCode, redirect};
 use tokio::sync::Semaphore;
 
@@ -15,22 +15,12 @@ use crate::telemetry::trace;
 /// The longest answer about a credential that is read, in bytes.
 pub(super) const MAX_ANSWER: usize = 64 * 1024;
 
-/// How a back end is reached.
-pub struct BackendSettings {
-    /// How long a whole answer may take.
-    pub timeout: Duration,
-    /// How many questions may be under way at once.
-    pub max_in_flight: usize,
-    /// PEM certificates of a private authority, trusted beside the system's.
-    pub ca: Option<Vec<u8>>,
-    /// Addresses for host names that the resolver does not know, or knows differently.
-    pub resolve: Vec<(String, SocketAddr)>,
-}
-
 /// A client for one rule's back end.
 pub struct Backend {
-    client: Client,
+    pub(super) client: Client,
+    /// How long a whole answer may take.
     pub(super) timeout: Duration,
+    /// How many questions may be under way at once.
     pub(super) slots: Semaphore,
 }
 
@@ -46,54 +36,56 @@ pub enum BackendError {
 }
 
 impl Backend {
-    /// A client by these settings; nothing is connected yet.
+    /// A client whose answers may take `timeout` as a whole, with at most `max_in_flight` questions under way. A `ca` is PEM
+    /// certificates of a private authority, trusted beside the system's, and `resolve` the addresses of host names that the
+    /// resolver does not know, or knows differently.
     ///
     /// # Errors
-    /// When none can be made of them.
-    pub fn new(settings: BackendSettings) -> Result<Self, BackendError> {
+    /// When no client can be made of that.
+    pub fn new(
+        timeout: Duration,
+        max_in_flight: usize,
+        ca: Option<Vec<u8>>,
+        resolve: Vec<(String, SocketAddr)>,
+    ) -> Result<Self, BackendError> {
+        let accept = (ACCEPT, HeaderValue::from_static("application/json"));
         let mut client = Client::builder()
+            .default_headers(HeaderMap::from_iter([accept]))
             .user_agent(concat!("usersig/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .no_proxy()
             .referer(false)
-            .connect_timeout(settings.timeout)
-            .pool_max_idle_per_host(settings.max_in_flight);
-        for (host, address) in settings.resolve {
+            .connect_timeout(timeout)
+            .pool_max_idle_per_host(max_in_flight);
+        for (host, address) in resolve {
             client = client.resolve(&host, address);
         }
-        if let Some(pem) = settings.ca {
-            let certificates = Certificate::from_pem_bundle(&pem).map_err(|_| BackendError::Ca)?;
-            if certificates.is_empty() {
-                return Err(BackendError::Ca);
-            }
-            client = client.tls_certs_merge(certificates);
+        if let Some(pem) = ca {
+            let certificates = Certificate::from_pem_bundle(&pem).ok().filter(|all| !all.is_empty());
+            client = client.tls_certs_merge(certificates.ok_or(BackendError::Ca)?);
         }
         Ok(Self {
             client: client.build().map_err(BackendError::Client)?,
-            timeout: settings.timeout,
-            slots: Semaphore::new(settings.max_in_flight),
+            timeout,
+            slots: Semaphore::new(max_in_flight),
         })
     }
 
-    /// Sends one request and reads its answer, which must be a 200 of at most `max_body` bytes.
+    /// Sends a request of our client and reads its answer, which must be a 200 of at most `max_body` bytes.
     pub(super) async fn ask(
         &self,
-        request: impl FnOnce(&Client) -> RequestBuilder,
+        mut request: RequestBuilder,
         max_body: usize,
     ) -> Result<(HeaderMap, Vec<u8>), Fault> {
         let _slot = self.slots.try_acquire().map_err(|_| Fault::Busy)?;
+        if let Some(traceparent) = trace::outgoing() {
+            request = request.header(trace::TRACEPARENT, traceparent);
+        }
         let exchange = async {
-            let mut request = request(&self.client);
-            if let Some(traceparent) = trace::outgoing() {
-                request = request.header(trace::TRACEPARENT, traceparent);
-            }
-            let request = request.build()?;
             let again = request.try_clone();
-            let mut response = match (self.client.execute(request).await, again) {
+            let mut response = match (request.send().await, again) {
                 // A connection that the back end has just closed may still look good. Asking once more does no harm.
-                (Err(error), Some(again)) if error.is_request() && !error.is_connect() => {
-                    self.client.execute(again).await
-                }
+                (Err(error), Some(again)) if error.is_request() && !error.is_connect() => again.send().await,
                 (result, _) => result,
             }?;
             let mut body = Vec::new();

@@ -73,6 +73,7 @@ pub(super) fn is_other_kind(claims: &Document) -> bool {
 /// Whether the claims name one of these kinds, the way Keycloak (`typ`), Cognito (`token_use`), simplejwt (`token_type`)
 /// or flask-jwt-extended (`type`) do.
 pub(super) fn is_kind(claims: &Document, kinds: &[&str]) -> bool {
-    let mut named = ["typ", "token_use", "token_type", "type"].into_iter().filter_map(|name| claims.lower_case(name));
-    named.any(|kind| kinds.contains(&kind.as_str()))
+    let mut claims =
+        ["typ", "token_use", "token_type", "type"].into_iter().filter_map(|name| claims.get(name)?.as_str());
+    claims.any(|claim| kinds.iter().any(|kind| kind.eq_ignore_ascii_case(claim)))
 }

@@ -1,7 +1,7 @@
 //! The `http` check: asks the customer's own back end who it is, the way nginx's `auth_request` does.
 
 use reqwest::header::{AUTHORIZATION, COOKIE};
-use reqwest::{Client, Method, Url};
+use reqwest::{Method, Url};
 use serde_json::Value;
 
 use super::backend::MAX_ANSWER;
@@ -65,17 +65,16 @@ impl HttpCheck {
         credential: Option<(&CredentialSource, &PresentedCredential)>,
         request_id: &str,
     ) -> Result<Vec<u8>, CheckError> {
-        let request = |client: &Client| {
-            let request = client.request(self.method.clone(), self.url.clone());
-            let request = request.header("accept", "application/json").header("x-request-id", request_id);
-            let Some((source, credential)) = credential else { return request };
+        let request = self.backend.client.request(self.method.clone(), self.url.clone());
+        let mut request = request.header("x-request-id", request_id);
+        if let Some((source, credential)) = credential {
             let credential = credential.as_str();
-            match source {
+            request = match source {
                 CredentialSource::Cookie(name) => request.header(COOKIE, format!("{name}={credential}")),
                 CredentialSource::Header(name) => request.header(name, credential),
                 CredentialSource::Bearer => request.header(AUTHORIZATION, format!("Bearer {credential}")),
-            }
-        };
+            };
+        }
         match self.backend.ask(request, MAX_ANSWER).await {
             Ok((_, answer)) => Ok(answer),
             Err(Fault::Status(401 | 403)) => Err(Denial::BackendDenied.into()),

@@ -1,7 +1,7 @@
 //! The `introspect` check: asks an authorization server about a token (RFC 7662).
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::{Client, Url};
+use reqwest::Url;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -72,19 +72,13 @@ impl IntrospectCheck {
     async fn ask(&self, token: &str, request_id: &str) -> Result<Vec<u8>, CheckError> {
         let (id, secret) = (self.client_id.as_str(), self.client_secret.as_str());
         let mut form = vec![("token", token), ("token_type_hint", "access_token")];
-        let request = |client: &Client| {
-            let request = client.post(self.url.clone());
-            let request = request.header("accept", "application/json").header("x-request-id", request_id);
-            match self.client_auth {
-                // RFC 6749 wants both form-encoded first.
-                ClientAuth::Basic => request.basic_auth(form_encoded(id), Some(form_encoded(secret))).form(&form),
-                ClientAuth::Post => {
-                    form.extend([("client_id", id), ("client_secret", secret)]);
-                    request.form(&form)
-                }
-            }
-        };
-        Ok(self.backend.ask(request, MAX_ANSWER).await?.1)
+        let mut request = self.backend.client.post(self.url.clone()).header("x-request-id", request_id);
+        match self.client_auth {
+            // RFC 6749 wants both form-encoded first.
+            ClientAuth::Basic => request = request.basic_auth(form_encoded(id), Some(form_encoded(secret))),
+            ClientAuth::Post => form.extend([("client_id", id), ("client_secret", secret)]),
+        }
+        Ok(self.backend.ask(request.form(&form), MAX_ANSWER).await?.1)
     }
 
     fn judge(&self, answer: &[u8], now: UnixTime) -> Result<Session, CheckError> {

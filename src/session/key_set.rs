@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use jsonwebtoken::Algorithm;
-use jsonwebtoken::jwk::Jwk;
+use reqwest::Url;
 use reqwest::header::CACHE_CONTROL;
-use reqwest::{Client, Url};
 use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
@@ -51,14 +50,12 @@ pub struct KeySet {
     source: KeySource,
     algorithms: Vec<Algorithm>,
     backend: Backend,
-    /// Keys, each with its `kid`; replaced as a whole, and read without a lock.
-    keys: ArcSwap<Vec<NamedKey>>,
+    /// Replaced as a whole, and read without a lock.
+    keys: ArcSwap<Vec<VerificationKey>>,
     fetches: watch::Sender<Fetches>,
     /// For those who wait for a fetch.
     places: Semaphore,
 }
-
-type NamedKey = (Option<String>, VerificationKey);
 
 /// What is known of the fetches. Tokens may ask for one, and only [`KeySet::run`] makes them.
 #[derive(Default)]
@@ -74,11 +71,20 @@ struct Fetches {
 }
 
 impl KeySet {
-    /// A set that is empty until [`Self::run`] has fetched it.
-    pub fn new(source: KeySource, algorithms: Vec<Algorithm>, backend: Backend) -> Self {
+    /// A set that is empty until [`Self::run`] has fetched it. A file is read here too, so that nothing starts with one that
+    /// cannot be used.
+    ///
+    /// # Errors
+    /// When no key in the file can be used.
+    pub fn new(source: KeySource, algorithms: Vec<Algorithm>, backend: Backend) -> Result<Self, Fault> {
         // As many as may be under way at the back end: none is yet.
         let places = Semaphore::new(backend.slots.available_permits());
-        Self { source, algorithms, backend, keys: ArcSwap::default(), fetches: watch::Sender::default(), places }
+        let (keys, fetches) = (ArcSwap::default(), watch::Sender::default());
+        let set = Self { source, algorithms, backend, keys, fetches, places };
+        if let KeySource::File(path) = &set.source {
+            set.usable(&read(path)?)?;
+        }
+        Ok(set)
     }
 
     /// How long ago the keys in use were fetched; `None` while there are none.
@@ -89,17 +95,6 @@ impl KeySet {
     /// What was wrong with the last fetch, if it failed.
     pub fn failure(&self) -> Option<String> {
         self.fetches.borrow().failure.clone()
-    }
-
-    /// Reads the set where it is a file, so that nothing starts with one that cannot be used.
-    ///
-    /// # Errors
-    /// When no key in it can be used.
-    pub fn read_file(&self) -> Result<(), Fault> {
-        match &self.source {
-            KeySource::File(path) => self.usable(&read(path)?).map(drop),
-            KeySource::Url(_) | KeySource::Issuer(..) => Ok(()),
-        }
     }
 
     /// Fetches the set once, for diagnosis.
@@ -149,7 +144,7 @@ impl KeySet {
             let end = timeout(deadline, fetches.wait_for(|fetches| !fetches.pending)).await;
             end.map(drop).map_err(|_| Fault::Timeout(deadline))?;
         }
-        // A fetch that ended before this asked for one counts too.
+        // Once more in any case, since a fetch may have ended after the first look.
         match (self.verify_now(token), self.failure()) {
             (Err(Denial::UnknownKey), Some(failure)) => Err(Fault::NoKeySet(failure).into()),
             (verdict, _) => Ok(verdict?),
@@ -160,7 +155,7 @@ impl KeySet {
     fn verify_now(&self, token: &UnverifiedToken<'_>) -> Result<(), Denial> {
         let kid = token.kid();
         let mut verdict = Err(Denial::UnknownKey);
-        for (_, key) in self.keys.load().iter().filter(|(name, _)| kid.is_none() || name.as_deref() == kid) {
+        for key in self.keys.load().iter().filter(|key| kid.is_none() || key.id.as_deref() == kid) {
             match token.verify(key) {
                 Err(Denial::Algorithm) => {}
                 Ok(()) => return Ok(()),
@@ -170,7 +165,7 @@ impl KeySet {
         verdict
     }
 
-    async fn fetch(&self) -> Result<(Vec<NamedKey>, Duration), Fault> {
+    async fn fetch(&self) -> Result<(Vec<VerificationKey>, Duration), Fault> {
         let (json, lifetime) = match &self.source {
             KeySource::File(path) => (read(path)?, *LIFETIME.start()),
             KeySource::Url(url) => self.get(url.clone()).await?,
@@ -196,20 +191,16 @@ impl KeySet {
     }
 
     async fn get(&self, url: Url) -> Result<(Vec<u8>, Duration), Fault> {
-        let request = |client: &Client| client.get(url).header("accept", "application/json");
-        let (headers, body) = self.backend.ask(request, MAX_BODY).await?;
+        let (headers, body) = self.backend.ask(self.backend.client.get(url), MAX_BODY).await?;
         Ok((body, lifetime(headers.get(CACHE_CONTROL).and_then(|value| value.to_str().ok()))))
     }
 
     /// The keys of a set that are for verifying with the rule's algorithms.
-    fn usable(&self, json: &[u8]) -> Result<Vec<NamedKey>, Fault> {
+    fn usable(&self, json: &[u8]) -> Result<Vec<VerificationKey>, Fault> {
         let set = Document::parse(json).map_err(|_| Fault::NoKeySet("it is not a JSON object".to_owned()))?;
         let keys = set.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        let usable = |key: &Value| {
-            let jwk: Jwk = serde_json::from_value(key.clone()).ok()?;
-            let key = VerificationKey::from_jwk(&jwk, &self.algorithms)?;
-            Some((jwk.common.key_id, key))
-        };
+        let usable =
+            |key: &Value| VerificationKey::from_jwk(serde_json::from_value(key.clone()).ok()?, &self.algorithms);
         let usable: Vec<_> = keys.iter().filter_map(usable).take(MAX_KEYS).collect();
         if usable.is_empty() {
             return Err(Fault::NoKeySet(format!("none of its {} keys can be used with the rule's algs", keys.len())));

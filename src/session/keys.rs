@@ -10,6 +10,8 @@ use super::Denial;
 
 /// A key and the algorithms that a rule lets it verify: one family, chosen by the configuration and never by a token.
 pub struct VerificationKey {
+    /// The `kid` that its key set gives it.
+    pub(super) id: Option<String>,
     key: DecodingKey,
     kind: Kind,
     algorithms: Vec<Algorithm>,
@@ -49,7 +51,7 @@ pub enum KeyError {
 pub enum AlgorithmError {
     #[error("names \"{0}\", which is not one of HS256 to HS512, RS256 to PS512, ES256, ES384 and EdDSA")]
     Unknown(String),
-    #[error("names {0:?}, which does not fit the key; what fits it: {names}", names = list(.1))]
+    #[error("names {0:?}, which does not fit the key; what fits it: {1:?}")]
     Unfit(Algorithm, Kind),
     #[error("must be of one family: RS256 to PS512, ES256 and ES384, or EdDSA")]
     Mixed,
@@ -72,7 +74,7 @@ impl VerificationKey {
         if secret.len() < Self::MIN_SECRET {
             return Err(KeyError::ShortSecret { length: secret.len() });
         }
-        Ok(Self { key: DecodingKey::from_secret(secret), kind: SECRET, algorithms: vec![HS256] })
+        Ok(Self { id: None, key: DecodingKey::from_secret(secret), kind: SECRET, algorithms: vec![HS256] })
     }
 
     /// A public key in PEM (`-----BEGIN PUBLIC KEY-----`), for its usual algorithm.
@@ -98,7 +100,7 @@ impl VerificationKey {
             (AlgorithmFamily::Ed, _) => ED25519,
             (AlgorithmFamily::Ec | AlgorithmFamily::Hmac, _) => return Err(KeyError::NotPem),
         };
-        Ok(Self { key, kind, algorithms: vec![kind[0]] })
+        Ok(Self { id: None, key, kind, algorithms: vec![kind[0]] })
     }
 
     /// The same key for the algorithms of these names.
@@ -114,7 +116,7 @@ impl VerificationKey {
     }
 
     /// A key of a key set that may verify any of `algorithms`; `None` when it is none for that.
-    pub(super) fn from_jwk(jwk: &Jwk, algorithms: &[Algorithm]) -> Option<Self> {
+    pub(super) fn from_jwk(jwk: Jwk, algorithms: &[Algorithm]) -> Option<Self> {
         let kind = match &jwk.algorithm {
             AlgorithmParameters::RSA(_) => RSA,
             AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => P256,
@@ -129,12 +131,10 @@ impl VerificationKey {
         let own = common.key_algorithm.map(|algorithm| algorithm.to_string().parse().ok());
         let fits = |algorithm: &Algorithm| kind.contains(algorithm) && own.is_none_or(|own| own == Some(*algorithm));
         let algorithms: Vec<_> = algorithms.iter().copied().filter(fits).collect();
-        let key = DecodingKey::from_jwk(jwk).ok()?;
-        let is_long_enough = match key.kind() {
-            DecodingKeyKind::RsaModulusExponent { n, .. } => n.len() >= 256,
-            DecodingKeyKind::SecretOrDer(_) => true,
-        };
-        (is_for_verifying && is_long_enough && !algorithms.is_empty()).then_some(Self { key, kind, algorithms })
+        let key = DecodingKey::from_jwk(&jwk).ok()?;
+        let is_short = matches!(key.kind(), DecodingKeyKind::RsaModulusExponent { n, .. } if n.len() < 256);
+        let is_usable = is_for_verifying && !is_short && !algorithms.is_empty();
+        is_usable.then_some(Self { id: jwk.common.key_id, key, kind, algorithms })
     }
 
     /// Verifies that this key made `signature`, in base64url, over `message` with `algorithm`.
@@ -169,8 +169,4 @@ fn parse(names: &[String]) -> Result<Vec<Algorithm>, AlgorithmError> {
         return Err(AlgorithmError::Empty);
     }
     names.iter().map(|name| name.parse().map_err(|_| AlgorithmError::Unknown(name.clone()))).collect()
-}
-
-fn list(algorithms: &[Algorithm]) -> String {
-    algorithms.iter().map(|algorithm| format!("{algorithm:?}")).collect::<Vec<_>>().join(", ")
 }

@@ -18,7 +18,7 @@ mod redis;
 mod redis_server;
 mod unwrap;
 
-pub use backend::{Backend, BackendError, BackendSettings};
+pub use backend::{Backend, BackendError};
 pub use cache::AnswerCache;
 pub use claims::Demands;
 pub use document::{Document, Pointer};
@@ -29,7 +29,7 @@ pub use jwt::{JwtCheck, Keys};
 pub use key_set::{KeySet, KeySource};
 pub use keys::{AlgorithmError, KeyError, VerificationKey, set_algorithms};
 pub use redis::{Decode, KeyTemplate, RedisCheck};
-pub use redis_server::{RedisAddress, RedisServer};
+pub use redis_server::RedisServer;
 pub use unwrap::Unwrap;
 
 use std::fmt;

@@ -10,18 +10,6 @@ use zeroize::Zeroizing;
 use super::Fault;
 use super::home::at_home;
 
-/// Which Redis, and how it is reached.
-pub struct RedisAddress {
-    /// `redis://` or `rediss://`, with the user and the database but without a password.
-    pub url: String,
-    /// The password.
-    pub password: Option<Zeroizing<String>>,
-    /// PEM certificates of a private authority, trusted instead of the system's.
-    pub ca: Option<Vec<u8>>,
-    /// How long one use may take.
-    pub timeout: Duration,
-}
-
 /// A Redis server that is in use.
 pub struct RedisServer {
     client: Client,
@@ -34,23 +22,30 @@ impl RedisServer {
     /// How soon after a connection was made it may be given up for another.
     const RENEWAL: Duration = Duration::from_millis(500);
 
-    /// A server at this address; nothing is connected yet.
+    /// The server of a `redis://` or `rediss://` URL, which has the user and the database in it; nothing is connected yet.
+    /// A `ca` is PEM certificates of a private authority, trusted instead of the system's, and `timeout` how long one use
+    /// may take.
     ///
     /// # Errors
     /// When the URL or the certificates cannot be used.
-    pub fn new(address: RedisAddress) -> RedisResult<Self> {
-        let info = address.url.as_str().into_connection_info()?;
+    pub fn new(
+        url: &str,
+        password: Option<Zeroizing<String>>,
+        ca: Option<Vec<u8>>,
+        timeout: Duration,
+    ) -> RedisResult<Self> {
+        let info = url.into_connection_info()?;
         // Announcing the library takes a right that nothing else here does.
         let mut settings = info.redis_settings().clone().set_skip_set_lib_name();
-        if let Some(password) = &address.password {
+        if let Some(password) = password {
             settings = settings.set_password(password.as_str());
         }
         let info = info.set_redis_settings(settings);
-        let client = match address.ca {
+        let client = match ca {
             Some(ca) => Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: Some(ca) })?,
             None => Client::open(info)?,
         };
-        Ok(Self { client, timeout: address.timeout, connection: Mutex::default() })
+        Ok(Self { client, timeout, connection: Mutex::default() })
     }
 
     /// Lets `work` use the connection until the deadline. Where the connection turns out to be broken, as after a night in
@@ -102,10 +97,8 @@ impl RedisServer {
 /// What broke the connection, or else the kind of an error and Redis' own code for it; its text may quote a command.
 impl From<RedisError> for Fault {
     fn from(error: RedisError) -> Self {
-        if error.is_io_error() {
-            return Self::Transport(format!("Redis: {error}"));
-        }
         Self::Redis(match (error.code(), error.category()) {
+            _ if error.is_io_error() => error.to_string(),
             (Some(code), "") => code.to_owned(),
             (Some(code), category) => format!("{category} ({code})"),
             (None, category) => category.to_owned(),
