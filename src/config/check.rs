@@ -15,8 +15,8 @@ use zeroize::Zeroizing;
 use super::secret::reference;
 use super::section::{Section, duration, integer, list, one_of, parsed, shown, text};
 use crate::session::{
-    AnswerCache, Backend, Check, ClientAuth, Decode, Demands, HttpCheck, IntrospectCheck, JwtCheck, KeySet, KeySource,
-    KeyTemplate, Keys, Pointer, RedisCheck, RedisServer, Unwrap, VerificationKey, set_algorithms,
+    AnswerCache, Backend, Check, Decode, Demands, HttpCheck, IntrospectCheck, JwtCheck, KeySet, KeySource, KeyTemplate,
+    Keys, Pointer, RedisCheck, RedisServer, Unwrap, VerificationKey, set_algorithms,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -72,11 +72,11 @@ fn introspect(section: &mut Section<'_>) -> Option<IntrospectCheck> {
     let url = section.required("url", "the introspection endpoint", url);
     let client_id = section.required("client_id", "our client's id at the authorization server", not_empty);
     let client_secret = section.required("client_secret", "where our client's secret is", reference);
-    let auths = [("client_secret_basic", ClientAuth::Basic), ("client_secret_post", ClientAuth::Post)];
-    let client_auth = section.optional("client_auth", one_of(auths)).unwrap_or(ClientAuth::Basic);
+    let auths = [("client_secret_basic", false), ("client_secret_post", true)];
+    let secret_in_form = section.optional("client_auth", one_of(auths)).unwrap_or(false);
     let backend = backend(section);
     Some(IntrospectCheck {
-        client_auth,
+        secret_in_form,
         demands: Demands {
             issuer: section.optional("issuer", not_empty),
             audience: section.optional("audience", list(not_empty)).unwrap_or_default(),

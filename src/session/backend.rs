@@ -32,7 +32,7 @@ pub enum BackendError {
     Ca,
     /// Anything else, such as a system without certificates.
     #[error("no HTTP client can be made: {0}")]
-    Client(reqwest::Error),
+    Client(#[from] reqwest::Error),
 }
 
 impl Backend {
@@ -64,11 +64,7 @@ impl Backend {
             let certificates = Certificate::from_pem_bundle(&pem).ok().filter(|all| !all.is_empty());
             client = client.tls_certs_merge(certificates.ok_or(BackendError::Ca)?);
         }
-        Ok(Self {
-            client: client.build().map_err(BackendError::Client)?,
-            timeout,
-            slots: Semaphore::new(max_in_flight),
-        })
+        Ok(Self { client: client.build()?, timeout, slots: Semaphore::new(max_in_flight) })
     }
 
     /// Sends a request of our client and reads its answer, which must be a 200 of at most `max_body` bytes.
@@ -107,12 +103,11 @@ impl Backend {
 /// The innermost cause, which names what happened and neither URL nor credential.
 impl From<reqwest::Error> for Fault {
     fn from(error: reqwest::Error) -> Self {
+        let error = error.without_url();
         let mut cause: &dyn std::error::Error = &error;
         while let Some(source) = cause.source() {
             cause = source;
         }
-        // reqwest's own errors show the URL; those beneath do not.
-        let is_own = std::ptr::addr_eq(cause, &raw const error);
-        Self::Transport(if is_own { "the request failed".to_owned() } else { cause.to_string() })
+        Self::Transport(cause.to_string())
     }
 }

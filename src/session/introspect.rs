@@ -20,8 +20,9 @@ pub struct IntrospectCheck {
     pub client_id: String,
     /// Our own client's secret.
     pub client_secret: Zeroizing<String>,
-    /// How our own client says who it is.
-    pub client_auth: ClientAuth,
+    /// Whether both are given in the form (`client_secret_post`), and not in the `Authorization` header
+    /// (`client_secret_basic`; RFC 6749, 2.3.1).
+    pub secret_in_form: bool,
     /// What the answer must say.
     pub demands: Demands,
     /// Where the user is in the answer.
@@ -30,15 +31,6 @@ pub struct IntrospectCheck {
     pub backend: Backend,
     /// The active tokens that it was asked about lately.
     pub cache: AnswerCache,
-}
-
-/// How a client authenticates (RFC 6749, 2.3.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientAuth {
-    /// `client_secret_basic`: in the `Authorization` header.
-    Basic,
-    /// `client_secret_post`: in the form.
-    Post,
 }
 
 impl IntrospectCheck {
@@ -73,10 +65,11 @@ impl IntrospectCheck {
         let (id, secret) = (self.client_id.as_str(), self.client_secret.as_str());
         let mut form = vec![("token", token), ("token_type_hint", "access_token")];
         let mut request = self.backend.client.post(self.url.clone()).header("x-request-id", request_id);
-        match self.client_auth {
+        if self.secret_in_form {
+            form.extend([("client_id", id), ("client_secret", secret)]);
+        } else {
             // RFC 6749 wants both form-encoded first.
-            ClientAuth::Basic => request = request.basic_auth(form_encoded(id), Some(form_encoded(secret))),
-            ClientAuth::Post => form.extend([("client_id", id), ("client_secret", secret)]),
+            request = request.basic_auth(form_encoded(id), Some(form_encoded(secret)));
         }
         Ok(self.backend.ask(request.form(&form), MAX_ANSWER).await?.1)
     }

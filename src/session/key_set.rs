@@ -82,7 +82,7 @@ impl KeySet {
         let (keys, fetches) = (ArcSwap::default(), watch::Sender::default());
         let set = Self { source, algorithms, backend, keys, fetches, places };
         if let KeySource::File(path) = &set.source {
-            set.usable(&read(path)?)?;
+            set.read(path)?;
         }
         Ok(set)
     }
@@ -166,14 +166,12 @@ impl KeySet {
     }
 
     async fn fetch(&self) -> Result<(Vec<VerificationKey>, Duration), Fault> {
-        let (json, lifetime) = match &self.source {
-            KeySource::File(path) => (read(path)?, *LIFETIME.start()),
-            KeySource::Url(url) => self.get(url.clone()).await?,
-            KeySource::Issuer(issuer, discovery) => {
-                let url = self.discover(issuer, discovery).await?;
-                self.get(url).await?
-            }
+        let url = match &self.source {
+            KeySource::File(path) => return Ok((self.read(path)?, *LIFETIME.start())),
+            KeySource::Url(url) => url.clone(),
+            KeySource::Issuer(issuer, discovery) => self.discover(issuer, discovery).await?,
         };
+        let (json, lifetime) = self.get(url).await?;
         Ok((self.usable(&json)?, lifetime))
     }
 
@@ -193,6 +191,11 @@ impl KeySet {
     async fn get(&self, url: Url) -> Result<(Vec<u8>, Duration), Fault> {
         let (headers, body) = self.backend.ask(self.backend.client.get(url), MAX_BODY).await?;
         Ok((body, lifetime(headers.get(CACHE_CONTROL).and_then(|value| value.to_str().ok()))))
+    }
+
+    fn read(&self, path: &Path) -> Result<Vec<VerificationKey>, Fault> {
+        let json = std::fs::read(path).map_err(|error| Fault::NoKeySet(format!("{}: {error}", path.display())))?;
+        self.usable(&json)
     }
 
     /// The keys of a set that are for verifying with the rule's algorithms.
@@ -241,10 +244,6 @@ impl std::fmt::Display for KeySource {
             Self::Issuer(issuer, _) => f.write_str(issuer),
         }
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Fault> {
-    std::fs::read(path).map_err(|error| Fault::NoKeySet(format!("{}: {error}", path.display())))
 }
 
 /// `max-age` of `Cache-Control`, within bounds.

@@ -24,7 +24,7 @@ pub use claims::Demands;
 pub use document::{Document, Pointer};
 pub use error::{CheckError, Denial, Fault};
 pub use http::HttpCheck;
-pub use introspect::{ClientAuth, IntrospectCheck};
+pub use introspect::IntrospectCheck;
 pub use jwt::{JwtCheck, Keys};
 pub use key_set::{KeySet, KeySource};
 pub use keys::{AlgorithmError, KeyError, VerificationKey, set_algorithms};
