@@ -258,6 +258,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn tokens_get_one_fetch_a_cooldown_whatever_came_of_the_last() {
+        let mut fetches = Fetches::default();
+        assert!(fetches.ask() && fetches.pending);
+        assert!(!fetches.ask(), "one is pending");
+        fetches.end(Some("the issuer is down".to_owned()));
+        assert!(!fetches.ask() && !fetches.pending, "the last began just now");
+        fetches.last_start = Instant::now().checked_sub(COOLDOWN);
+        assert!(fetches.ask() && fetches.pending);
+        fetches.last_start = Instant::now().checked_sub(COOLDOWN);
+        assert!(!fetches.ask(), "one is pending, however long");
+    }
+
+    #[test]
     fn cache_control_is_believed_within_bounds() {
         assert_eq!(lifetime(None), Duration::from_secs(3600));
         assert_eq!(lifetime(Some("public, max-age=600")), Duration::from_secs(600));
