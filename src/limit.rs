@@ -17,7 +17,6 @@ use crate::session::{Fault, RedisServer};
 use crate::ticket::{SdkAppId, UserId};
 
 /// What is allowed.
-#[derive(Debug)]
 pub struct Limits {
     /// Tickets of one app to one user; `None`: as many as asked for.
     pub per_user: Option<Rate>,

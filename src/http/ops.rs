@@ -19,7 +19,6 @@ use crate::telemetry::DroppedLines;
 use crate::ticket::{Expected, Inspection, SdkAppId, UnixTime, UnverifiedTicket, inspect};
 
 /// All that the ops listener reads.
-#[derive(Debug)]
 pub struct OpsState {
     /// The apps, for their keys.
     pub apps: Vec<Arc<App>>,

@@ -22,7 +22,6 @@ use crate::session::{CredentialSource, Session};
 use crate::ticket::{SdkAppId, UnixTime};
 
 /// All that the public listener's workers share.
-#[derive(Debug)]
 pub struct PublicState {
     apps: Vec<(Arc<App>, AppMetrics)>,
     rules: Arc<[WatchedRule]>,

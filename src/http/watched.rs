@@ -8,7 +8,7 @@ use serde::Serialize;
 use tracing::{Instrument, field, info_span};
 
 use crate::metrics::{Metrics, RuleMetrics};
-use crate::session::{CheckError, Fault, PresentedCredential, Rule, Session};
+use crate::session::{Check, CheckError, Fault, PresentedCredential, Rule, Session};
 use crate::telemetry::trace;
 use crate::ticket::UnixTime;
 
@@ -17,7 +17,6 @@ const OUTCOMES: [&str; 4] = ["none", "allowed", "denied", "fault"];
 const FAULT: usize = 3;
 
 /// A rule with its metrics and the last that was seen of its back end.
-#[derive(Debug)]
 pub struct WatchedRule {
     /// The rule itself.
     pub rule: Rule,
@@ -65,7 +64,7 @@ impl WatchedRule {
             target: trace::TARGET,
             "check",
             otel.name = %format_args!("check {}", self.rule.name),
-            otel.kind = if self.rule.asks_back_end() { "client" } else { "internal" },
+            otel.kind = if matches!(self.rule.check, Check::Jwt(_)) { "internal" } else { "client" },
             otel.status_code = field::Empty,
             usersig.rule = self.rule.name,
             usersig.outcome = field::Empty,

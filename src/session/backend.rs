@@ -68,15 +68,12 @@ impl Backend {
     }
 
     /// Sends a request of our client and reads its answer, which must be a 200 of at most `max_body` bytes.
-    pub(super) async fn ask(
-        &self,
-        mut request: RequestBuilder,
-        max_body: usize,
-    ) -> Result<(HeaderMap, Vec<u8>), Fault> {
+    pub(super) async fn ask(&self, request: RequestBuilder, max_body: usize) -> Result<(HeaderMap, Vec<u8>), Fault> {
         let _slot = self.slots.try_acquire().map_err(|_| Fault::Busy)?;
-        if let Some(traceparent) = trace::outgoing() {
-            request = request.header(trace::TRACEPARENT, traceparent);
-        }
+        let request = match trace::outgoing() {
+            Some(traceparent) => request.header(trace::TRACEPARENT, traceparent),
+            None => request,
+        };
         let exchange = async {
             let again = request.try_clone();
             let mut response = match (request.send().await, again) {

@@ -91,7 +91,7 @@ impl FromStr for Pointer {
 }
 
 /// A text that is no JSON pointer to a member.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a JSON pointer begins with \"/\", as in \"/data/id\"")]
 pub struct PointerError;
 

@@ -35,7 +35,6 @@ const MAX_BODY: usize = 256 * 1024;
 const MAX_KEYS: usize = 64;
 
 /// Where a key set comes from.
-#[derive(Clone)]
 pub enum KeySource {
     /// A JWKS file.
     File(PathBuf),

@@ -27,7 +27,7 @@ const P384: Kind = &[ES384];
 const ED25519: Kind = &[EdDSA];
 
 /// Why a key cannot be used. The text completes "`key` …" and quotes no key.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what each is")]
 pub enum KeyError {
     #[error("is {length} bytes long and must be 32 or more (`openssl rand -hex 32` makes one)")]
@@ -46,7 +46,7 @@ pub enum KeyError {
 }
 
 /// Why a list of algorithms cannot be used. The text completes "`algs` …".
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what each is")]
 pub enum AlgorithmError {
     #[error("names \"{0}\", which is not one of HS256 to HS512, RS256 to PS512, ES256, ES384 and EdDSA")]

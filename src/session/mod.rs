@@ -32,7 +32,6 @@ pub use redis::{Decode, KeyTemplate, RedisCheck};
 pub use redis_server::RedisServer;
 pub use unwrap::Unwrap;
 
-use std::fmt;
 use std::sync::Arc;
 
 use crate::ticket::UnixTime;
@@ -82,11 +81,6 @@ impl Rule {
         }
     }
 
-    /// Whether a check asks a back end, and does not decide by itself.
-    pub const fn asks_back_end(&self) -> bool {
-        !matches!(self.check, Check::Jwt(_))
-    }
-
     /// Asks the back end behind the rule whether it would answer; `None` when there is none to ask.
     pub async fn probe(&self) -> Option<Result<String, Fault>> {
         match &self.check {
@@ -98,15 +92,8 @@ impl Rule {
     }
 }
 
-/// By its name alone: what it holds is secret in places.
-impl fmt::Debug for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Rule({})", self.name)
-    }
-}
-
 /// Where a rule finds the credential in a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub enum CredentialSource {
     /// The cookie of this name.
     Cookie(String),

@@ -33,7 +33,6 @@ pub struct RedisCheck {
 }
 
 /// What a session's value is.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decode {
     /// The subject itself.
     Text,
@@ -44,7 +43,7 @@ pub enum Decode {
 }
 
 /// A key with a variable part; it begins with a literal, so that it cannot reach another family's keys.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct KeyTemplate {
     before: String,
     after: String,

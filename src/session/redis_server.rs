@@ -105,9 +105,3 @@ impl From<RedisError> for Fault {
         })
     }
 }
-
-impl std::fmt::Debug for RedisServer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("RedisServer")
-    }
-}
