@@ -124,7 +124,7 @@ impl KeySet {
                 }
             };
             self.fetches.send_modify(|fetches| fetches.end(failure));
-            // Until then, or until a token asks for one; that one has asked since this ended passes at once.
+            // Until it is due, or a token asks for it: perhaps one has already, since the last ended.
             let _ = timeout(wait, fetches.wait_for(|fetches| fetches.pending)).await;
         }
     }
