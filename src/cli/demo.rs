@@ -18,7 +18,7 @@ use crate::http::demo::{COOKIE, Demo};
 use crate::http::now;
 use crate::issue::{App, Policy, RoomPolicy, Rooms, UserIdMapping};
 use crate::limit::Limits;
-use crate::session::{Check, CredentialSource, JwtCheck, JwtSettings, Keys, Pointer, Rule, VerificationKey};
+use crate::session::{Check, CredentialSource, Demands, JwtCheck, Keys, Pointer, Rule, VerificationKey};
 use crate::telemetry::{Log, LogFormat, LogSettings};
 use crate::ticket::{Lifetime, Privileges, SdkAppId, SecretKey, UserId};
 
@@ -76,16 +76,13 @@ fn config(listen: SocketAddr, id: SdkAppId, secret: SecretKey, file: Option<Path
     let rule = |name: &str, source| Rule {
         name: name.to_owned(),
         source,
-        check: Check::Jwt(JwtCheck::new(JwtSettings {
-            keys: Keys::One(VerificationKey::from_secret(session_secret, None).expect("a secret of 64 bytes")),
-            issuer: None,
-            audience: Vec::new(),
-            authorized_parties: Vec::new(),
+        check: Check::Jwt(JwtCheck {
+            keys: Keys::One(VerificationKey::from_secret(session_secret).expect("a secret of 64 bytes")),
+            demands: Demands::default(),
             leeway: 30,
             max_lifetime: day,
             user: Pointer::to("sub"),
-            require: Vec::new(),
-        })),
+        }),
         user_prefix: String::new(),
         deny_users: Vec::new(),
     };

@@ -9,14 +9,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::{Method, Url};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use super::secret::reference;
 use super::section::{Section, duration, integer, list, one_of, parsed, shown, text};
 use crate::session::{
-    BackendSettings, Check, ClientAuth, Decode, HttpCheck, HttpSettings, IntrospectCheck, IntrospectSettings, JwtCheck,
-    JwtSettings, KeyError, KeySet, KeySource, KeyTemplate, Keys, Pointer, RedisAddress, RedisCheck, RedisSettings,
-    Unwrap, VerificationKey, set_algorithms,
+    AnswerCache, Backend, Check, Decode, Demands, HttpCheck, IntrospectCheck, JwtCheck, KeySet, KeySource, KeyTemplate,
+    Keys, Pointer, RedisCheck, RedisServer, Unwrap, VerificationKey, set_algorithms,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -45,7 +45,7 @@ pub(super) fn check(section: &mut Section<'_>) -> Option<Check> {
     };
     match kind {
         Kind::Jwt => jwt(section).map(Check::Jwt),
-        Kind::Redis => redis(section),
+        Kind::Redis => redis(section).map(Check::Redis),
         Kind::Introspect => introspect(section).map(Check::Introspect),
         Kind::Http => http(section).map(Check::Http),
     }
@@ -56,7 +56,7 @@ fn http(section: &mut Section<'_>) -> Option<HttpCheck> {
     let is_post = section.optional("method", one_of([("GET", false), ("POST", true)])).unwrap_or(false);
     let user = section.required("user", "where the user's id is in the answer, such as \"/data/id\"", parsed);
     let backend = backend(section);
-    let settings = HttpSettings {
+    Some(HttpCheck {
         method: if is_post { Method::POST } else { Method::GET },
         expires: section.optional("expires", parsed),
         require: section.optional("require", pointers).unwrap_or_default(),
@@ -64,52 +64,56 @@ fn http(section: &mut Section<'_>) -> Option<HttpCheck> {
         cache: cache(section),
         url: url?,
         user: user?,
-    };
-    accept(section, "ca_file", HttpCheck::new(settings, backend))
+        backend: backend?,
+    })
 }
 
 fn introspect(section: &mut Section<'_>) -> Option<IntrospectCheck> {
     let url = section.required("url", "the introspection endpoint", url);
     let client_id = section.required("client_id", "our client's id at the authorization server", not_empty);
     let client_secret = section.required("client_secret", "where our client's secret is", reference);
-    let auths = [("client_secret_basic", ClientAuth::Basic), ("client_secret_post", ClientAuth::Post)];
-    let client_auth = section.optional("client_auth", one_of(auths)).unwrap_or(ClientAuth::Basic);
+    let auths = [("client_secret_basic", false), ("client_secret_post", true)];
+    let secret_in_form = section.optional("client_auth", one_of(auths)).unwrap_or(false);
     let backend = backend(section);
-    let settings = IntrospectSettings {
-        client_auth,
-        issuer: section.optional("issuer", not_empty),
-        audience: section.optional("audience", list(not_empty)).unwrap_or_default(),
-        authorized_parties: section.optional("authorized_parties", list(not_empty)).unwrap_or_default(),
+    Some(IntrospectCheck {
+        secret_in_form,
+        demands: Demands {
+            issuer: section.optional("issuer", not_empty),
+            audience: section.optional("audience", list(not_empty)).unwrap_or_default(),
+            authorized_parties: section.optional("authorized_parties", list(not_empty)).unwrap_or_default(),
+            require: section.optional("require", pointers).unwrap_or_default(),
+        },
         user: section.optional("user", parsed).unwrap_or_else(|| Pointer::to("sub")),
-        require: section.optional("require", pointers).unwrap_or_default(),
         cache: cache(section),
         url: url?,
         client_id: client_id?,
         client_secret: client_secret?,
-    };
-    accept(section, "ca_file", IntrospectCheck::new(settings, backend))
+        backend: backend?,
+    })
 }
 
-fn redis(section: &mut Section<'_>) -> Option<Check> {
+fn redis(section: &mut Section<'_>) -> Option<RedisCheck> {
     let unwrap = unwrap(section);
     let key = section.required("key", "the session's key, such as \"sess:{id}\"", template("{id}"));
     let user = section.optional("user", parsed);
     let decode = decode(section, user);
     let max_in_flight = max_in_flight(section);
-    let address = redis_address(section);
-    let settings = RedisSettings {
+    let server = redis_server(section);
+    let require = section.optional("require", pointers).unwrap_or_default();
+    if !require.is_empty() && !matches!(decode, None | Some(Decode::Json(_))) {
+        section.reject("require", "looks into JSON; set decode = \"json\", or leave it out");
+    }
+    Some(RedisCheck {
         field: section.optional("field", not_empty),
         min_ttl: section.optional("min_ttl", duration(Duration::ZERO..=DAY)).unwrap_or_default(),
         deny_if_exists: section.optional("deny_if_exists", template("{user}")),
-        require: section.optional("require", pointers).unwrap_or_default(),
+        slots: Semaphore::new(max_in_flight),
+        server: server?,
+        require,
         key: key?,
         decode: decode?,
-    };
-    if !settings.require.is_empty() && !matches!(settings.decode, Decode::Json(_)) {
-        section.reject("require", "looks into JSON; set decode = \"json\", or leave it out");
-    }
-    let check = RedisCheck::new(settings, address?, max_in_flight);
-    Some(Check::Redis(accept(section, "url", check)?, unwrap?))
+        unwrap: unwrap?,
+    })
 }
 
 /// What a value is: JSON where `user` points into it, text where it does not, unless it is said.
@@ -164,14 +168,12 @@ fn unwrap(section: &mut Section<'_>) -> Option<Unwrap> {
 }
 
 /// The keys that say which Redis.
-fn redis_address(section: &mut Section<'_>) -> Option<RedisAddress> {
+fn redis_server(section: &mut Section<'_>) -> Option<RedisServer> {
     let url = section.required("url", "\"redis://host:6379/0\", or \"rediss://…\" for TLS", redis_url);
-    Some(RedisAddress {
-        password: section.optional("password", reference),
-        ca: section.optional("ca_file", file),
-        timeout: section.optional("timeout", duration(SECOND / 100..=SECOND * 10)).unwrap_or(REDIS_TIMEOUT),
-        url: url?,
-    })
+    let password = section.optional("password", reference);
+    let ca = section.optional("ca_file", file);
+    let timeout = section.optional("timeout", duration(SECOND / 100..=SECOND * 10)).unwrap_or(REDIS_TIMEOUT);
+    accept(section, "url", RedisServer::new(&url?, password, ca, timeout))
 }
 
 /// A Redis URL without a password.
@@ -199,7 +201,6 @@ fn jwt(section: &mut Section<'_>) -> Option<JwtCheck> {
     let jwks = section.optional("jwks", key_source);
     let encodings = [("text", Encoding::Text), ("base64", Encoding::Base64), ("hex", Encoding::Hex)];
     let encoding = section.optional("secret_encoding", one_of(encodings));
-    let algorithms_of_one = algorithms.as_deref();
     let keys = match given {
         [_, Some(second)] => {
             section.reject(second, "is one of several; a rule has one of secret, public_key and jwks");
@@ -210,10 +211,12 @@ fn jwt(section: &mut Section<'_>) -> Option<JwtCheck> {
             section.reject("secret", message);
             None
         }
-        [Some("secret"), _] => secret.and_then(|secret| shared_secret(section, &secret, encoding, algorithms_of_one)),
-        [Some("public_key"), _] => public_key.and_then(|pem| {
-            one_key(section, "public_key", VerificationKey::from_pem(pem.as_bytes(), algorithms_of_one))
-        }),
+        [Some("secret"), _] => secret
+            .and_then(|secret| shared_secret(section, &secret, encoding))
+            .and_then(|key| one_key(section, key, algorithms)),
+        [Some("public_key"), _] => public_key
+            .and_then(|pem| accept(section, "public_key", VerificationKey::from_pem(pem.as_bytes())))
+            .and_then(|key| one_key(section, key, algorithms)),
         [Some(_), _] => {
             let listed = |names: &Option<Vec<String>>| names.as_ref().is_some_and(|names| !names.is_empty());
             // Names that cannot be read have been told of.
@@ -238,41 +241,39 @@ fn jwt(section: &mut Section<'_>) -> Option<JwtCheck> {
         // Which keys belong here depends on what verifies.
         section.leave_rest();
     }
-    Some(JwtCheck::new(JwtSettings {
-        issuer,
-        audience: audience.unwrap_or_default(),
-        authorized_parties: authorized_parties.unwrap_or_default(),
+    Some(JwtCheck {
+        demands: Demands {
+            issuer,
+            audience: audience.unwrap_or_default(),
+            authorized_parties: authorized_parties.unwrap_or_default(),
+            require: require.unwrap_or_default(),
+        },
         leeway: leeway.map_or(30, |leeway| leeway.as_secs()),
         max_lifetime: max_lifetime.unwrap_or(DAY * 400).as_secs(),
         user: user.unwrap_or_else(|| Pointer::to("sub")),
-        require: require.unwrap_or_default(),
         keys: keys?,
-    }))
+    })
 }
 
-fn shared_secret(
-    section: &Section<'_>,
-    secret: &str,
-    encoding: Option<Encoding>,
-    algorithms: Option<&[String]>,
-) -> Option<Keys> {
+fn shared_secret(section: &Section<'_>, secret: &str, encoding: Option<Encoding>) -> Option<VerificationKey> {
     let bytes = encoding.unwrap_or(Encoding::Text).decode(secret).ok_or("is not of its secret_encoding");
     let bytes = accept(section, "secret", bytes)?;
-    one_key(section, "secret", VerificationKey::from_secret(&bytes, algorithms))
+    accept(section, "secret", VerificationKey::from_secret(&bytes))
 }
 
-fn one_key(section: &Section<'_>, key: &str, result: Result<VerificationKey, KeyError>) -> Option<Keys> {
-    let key = if result.as_ref().is_err_and(KeyError::is_about_algorithms) { "algs" } else { key };
-    accept(section, key, result).map(Keys::One)
+fn one_key(section: &Section<'_>, key: VerificationKey, algorithms: Option<Vec<String>>) -> Option<Keys> {
+    match algorithms {
+        Some(names) => accept(section, "algs", key.with_algorithms(&names)).map(Keys::One),
+        None => Some(Keys::One(key)),
+    }
 }
 
 fn key_set(section: &mut Section<'_>, source: KeySource, algorithms: Option<Vec<String>>) -> Option<Keys> {
     let backend = backend(section);
     let names = algorithms.unwrap_or_else(|| vec!["RS256".to_owned()]);
     let algorithms = accept(section, "algs", set_algorithms(&names))?;
-    let set = accept(section, "ca_file", KeySet::new(source, algorithms, backend))?;
-    accept(section, "jwks", set.read_file().map_err(|fault| format!("has {fault}")))?;
-    Some(Keys::Set(Arc::new(set)))
+    let set = KeySet::new(source, algorithms, backend?).map_err(|fault| format!("has {fault}"));
+    accept(section, "jwks", set).map(|set| Keys::Set(Arc::new(set)))
 }
 
 /// What a result holds; an error is a problem with this key.
@@ -281,13 +282,12 @@ fn accept<T>(section: &Section<'_>, key: &str, result: Result<T, impl std::fmt::
 }
 
 /// How a back end over HTTP is reached.
-fn backend(section: &mut Section<'_>) -> BackendSettings {
-    BackendSettings {
-        timeout: section.optional("timeout", duration(SECOND / 100..=SECOND * 30)).unwrap_or(HTTP_TIMEOUT),
-        max_in_flight: max_in_flight(section),
-        ca: section.optional("ca_file", file),
-        resolve: section.optional("resolve", resolve).unwrap_or_default(),
-    }
+fn backend(section: &mut Section<'_>) -> Option<Backend> {
+    let timeout = section.optional("timeout", duration(SECOND / 100..=SECOND * 30)).unwrap_or(HTTP_TIMEOUT);
+    let max_in_flight = max_in_flight(section);
+    let ca = section.optional("ca_file", file);
+    let resolve = section.optional("resolve", resolve).unwrap_or_default();
+    accept(section, "ca_file", Backend::new(timeout, max_in_flight, ca, resolve))
 }
 
 fn max_in_flight(section: &mut Section<'_>) -> usize {
@@ -296,8 +296,8 @@ fn max_in_flight(section: &mut Section<'_>) -> usize {
 }
 
 /// Seconds for which a recognised session is remembered. A logout takes effect after that, so it is short.
-fn cache(section: &mut Section<'_>) -> Duration {
-    section.optional("cache", duration(Duration::ZERO..=SECOND * 30)).unwrap_or_default()
+fn cache(section: &mut Section<'_>) -> AnswerCache {
+    AnswerCache::new(section.optional("cache", duration(Duration::ZERO..=SECOND * 30)).unwrap_or_default())
 }
 
 /// How a shared secret is written.

@@ -9,7 +9,7 @@ use super::check::redis_url;
 use super::secret::reference;
 use super::section::{Section, duration, integer, parsed};
 use crate::limit::{Limits, Rate};
-use crate::session::{RedisAddress, RedisServer};
+use crate::session::RedisServer;
 
 /// The limits, and how many proxies are believed about a caller's address.
 pub(super) fn limit(mut section: Section<'_>) -> (Limits, usize) {
@@ -41,9 +41,7 @@ fn store(section: &mut Section<'_>) -> Option<RedisServer> {
         }
         return None;
     };
-    RedisServer::new(RedisAddress { url, password, ca, timeout })
-        .map_err(|error| section.reject("store", error.to_string()))
-        .ok()
+    RedisServer::new(&url, password, ca, timeout).map_err(|error| section.reject("store", error.to_string())).ok()
 }
 
 /// A rate, or `None` for "off".

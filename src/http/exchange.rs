@@ -16,7 +16,6 @@ use super::problem::{Code, Problem};
 use super::state::State;
 use crate::issue::Issued;
 use crate::metrics::{Metrics, RouteMetrics};
-use crate::session::Step;
 use crate::telemetry::trace;
 
 /// A route that metrics tell apart from others.
@@ -203,7 +202,7 @@ fn audit(request: &HttpRequest, route: &Route, decision: &Decision<'_>, problem:
                 user = decision.user.as_deref(),
                 expire = issued.map(|issued| issued.lifetime.as_secs()),
                 key = issued.map(|issued| issued.key.fingerprint().as_str()),
-                step = problem.and_then(|problem| problem.step).map(Step::as_str),
+                step = problem.and_then(|problem| problem.step),
                 cause = problem.and_then(|problem| problem.cause.as_deref()),
                 duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
                 $message

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::exchange::body;
 use crate::issue::Refusal;
 use crate::limit::TooOften;
-use crate::session::{CheckError, Step};
+use crate::session::CheckError;
 
 /// Makes [`Code`] of a table: its text, its HTTP status, and one line for people, the same for every problem of this code.
 macro_rules! codes {
@@ -95,7 +95,7 @@ pub(super) struct Problem {
     /// What the log is told beyond the code.
     pub cause: Option<String>,
     /// The step of the session check that refused.
-    pub step: Option<Step>,
+    pub step: Option<&'static str>,
 }
 
 impl Problem {
@@ -160,7 +160,7 @@ impl From<CheckError> for Problem {
             },
             CheckError::Fault(_) => Self {
                 cause,
-                step: Some(Step::Check),
+                step: Some("check"),
                 retry_after: Some(RETRY_AFTER_FAULT),
                 ..Self::new(
                     Code::SessionCheckUnavailable,
@@ -181,10 +181,10 @@ impl From<TooOften> for Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let (code, step) = match refusal {
-            Refusal::SessionTooShort => (Code::InvalidSession, Some(Step::Check)),
-            Refusal::UnusableUserId(_) => (Code::UnusableUserId, Some(Step::User)),
-            Refusal::UserNotPermitted => (Code::UserNotPermitted, Some(Step::User)),
-            Refusal::UserMismatch => (Code::UserMismatch, Some(Step::User)),
+            Refusal::SessionTooShort => (Code::InvalidSession, Some("check")),
+            Refusal::UnusableUserId(_) => (Code::UnusableUserId, Some("user")),
+            Refusal::UserNotPermitted => (Code::UserNotPermitted, Some("user")),
+            Refusal::UserMismatch => (Code::UserMismatch, Some("user")),
             // The session and its user are recognised.
             Refusal::RoomNotPermitted(_) => (Code::RoomNotPermitted, None),
         };

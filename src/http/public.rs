@@ -14,7 +14,7 @@ use super::state::State;
 use super::{address, credential, now};
 use crate::issue::App;
 use crate::metrics::AppMetrics;
-use crate::session::{CheckContext, CheckError, CredentialSource};
+use crate::session::{CheckError, CredentialSource};
 use crate::ticket::{SdkAppId, UnixTime};
 
 /// Puts the public routes into an actix application.
@@ -85,7 +85,7 @@ async fn issue<'a>(state: &'a State, request: &HttpRequest, asked: &Asked, decis
     let attempt = state.limiter.admit_address(address::of(request, state.trusted_hops))?;
     let recognised = async {
         let credential = credential.map_err(CheckError::from)?;
-        let session = watched.check(&credential, &CheckContext { now, request_id: decision.id.as_str() }).await?;
+        let session = watched.check(&credential, now, decision.id.as_str()).await?;
         decision.user = Some(session.subject.clone());
         let admitted = app.admit(&session, rule, asked.asserted_user.as_deref(), now)?;
         Ok((session, admitted))

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use tracing::{Instrument, field, info_span};
 
 use crate::metrics::{Metrics, RuleMetrics};
-use crate::session::{CheckContext, CheckError, Fault, PresentedCredential, Rule, Session};
+use crate::session::{Check, CheckError, Fault, PresentedCredential, Rule, Session};
 use crate::telemetry::trace;
+use crate::ticket::UnixTime;
 
 /// What a check may come to; `none` before the first.
 const OUTCOMES: [&str; 4] = ["none", "allowed", "denied", "fault"];
@@ -38,19 +39,20 @@ impl WatchedRule {
     pub(super) async fn check(
         &self,
         credential: &PresentedCredential,
-        context: &CheckContext<'_>,
+        now: UnixTime,
+        request_id: &str,
     ) -> Result<Session, CheckError> {
         let start = Instant::now();
         let span = info_span!(
             target: trace::TARGET,
             "check",
             otel.name = %format_args!("check {}", self.rule.name),
-            otel.kind = if self.rule.asks_back_end() { "client" } else { "internal" },
+            otel.kind = if matches!(self.rule.check, Check::Jwt(_)) { "internal" } else { "client" },
             otel.status_code = field::Empty,
             usersig.rule = self.rule.name,
             usersig.outcome = field::Empty,
         );
-        let result = self.rule.check(credential, context).instrument(span.clone()).await;
+        let result = self.rule.check(credential, now, request_id).instrument(span.clone()).await;
         self.metrics.seconds.observe(start.elapsed().as_secs_f64());
         let (outcome, count) = match &result {
             Ok(_) => (1, &self.metrics.allowed),

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::{CheckError, PresentedCredential, Session};
 
 /// The answers in which a session was recognised; refusals and faults are never remembered.
-pub(super) struct AnswerCache {
+pub struct AnswerCache {
     /// Zero: nothing is remembered.
     lifetime: Duration,
     answers: Mutex<Answers>,
@@ -29,7 +29,8 @@ impl AnswerCache {
     /// What an entry takes beside its answer.
     const ENTRY: usize = 160;
 
-    pub(super) fn new(lifetime: Duration) -> Self {
+    /// A cache that remembers a session for so long; zero: not at all.
+    pub fn new(lifetime: Duration) -> Self {
         Self { lifetime, answers: Mutex::new(Answers { by_credential: LruCache::unbounded(), bytes: 0 }) }
     }
 

@@ -24,29 +24,34 @@ pub(super) fn numeric_date(value: &Value) -> Option<UnixTime> {
 }
 
 /// What a rule demands of those who issued a token and whom it is for. An empty list admits any or none.
-pub(super) struct Demands<'a> {
-    pub(super) issuer: Option<&'a str>,
-    pub(super) audience: &'a [String],
-    /// The claim that names the client, and those that it may name.
-    pub(super) parties: (&'static str, &'a [String]),
-    pub(super) require: &'a [(Pointer, Value)],
+#[derive(Default)]
+pub struct Demands {
+    /// The `iss` that must be named.
+    pub issuer: Option<String>,
+    /// One of these must be in `aud`.
+    pub audience: Vec<String>,
+    /// The client must be one of these: a token's `azp`, or the `client_id` of an introspection answer.
+    pub authorized_parties: Vec<String>,
+    /// Members that must have these values.
+    pub require: Vec<(Pointer, Value)>,
 }
 
-impl Demands<'_> {
+impl Demands {
+    /// Holds them against claims that name the client in `party`.
+    ///
     /// # Errors
     /// The first that is not met.
-    pub(super) fn hold(&self, claims: &Document) -> Result<(), Denial> {
+    pub(super) fn hold(&self, claims: &Document, party: &str) -> Result<(), Denial> {
         let names = |name: &str, allowed: &[String]| {
             allowed.is_empty() || claims.get(name).is_some_and(|value| names_one_of(value, allowed))
         };
-        let (party, parties) = self.parties;
-        if self.issuer.is_some_and(|issuer| claims.get("iss").and_then(Value::as_str) != Some(issuer)) {
+        if self.issuer.as_deref().is_some_and(|issuer| claims.get("iss").and_then(Value::as_str) != Some(issuer)) {
             Err(Denial::Issuer)
-        } else if !names("aud", self.audience) {
+        } else if !names("aud", &self.audience) {
             Err(Denial::Audience)
-        } else if !names(party, parties) {
+        } else if !names(party, &self.authorized_parties) {
             Err(Denial::AuthorizedParty)
-        } else if !claims.meets(self.require) {
+        } else if !claims.meets(&self.require) {
             Err(Denial::Requirement)
         } else {
             Ok(())
@@ -68,6 +73,7 @@ pub(super) fn is_other_kind(claims: &Document) -> bool {
 /// Whether the claims name one of these kinds, the way Keycloak (`typ`), Cognito (`token_use`), simplejwt (`token_type`)
 /// or flask-jwt-extended (`type`) do.
 pub(super) fn is_kind(claims: &Document, kinds: &[&str]) -> bool {
-    let mut named = ["typ", "token_use", "token_type", "type"].into_iter().filter_map(|name| claims.lower_case(name));
-    named.any(|kind| kinds.contains(&kind.as_str()))
+    let mut claims =
+        ["typ", "token_use", "token_type", "type"].into_iter().filter_map(|name| claims.get(name)?.as_str());
+    claims.any(|claim| kinds.iter().any(|kind| kind.eq_ignore_ascii_case(claim)))
 }

@@ -1,10 +1,10 @@
 //! What a check returned, as JSON: read strictly, and looked into by pointers.
 
-use std::fmt;
 use std::str::FromStr;
+use std::{fmt, iter};
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 use super::Denial;
 
@@ -12,23 +12,17 @@ use super::Denial;
 #[derive(Default)]
 pub struct Document(Map<String, Value>);
 
-/// Why bytes are not a [`Document`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum DocumentError {
-    /// Not JSON, or not an object.
-    NotAnObject,
-    /// The same name twice in one object.
-    DuplicateName,
-}
-
 impl Document {
     /// Reads a JSON object.
-    pub(super) fn parse(json: &[u8]) -> Result<Self, DocumentError> {
+    ///
+    /// # Errors
+    /// What is wrong with it, said as of a token: that alone tells a repeated name from other faults.
+    pub(super) fn parse(json: &[u8]) -> Result<Self, Denial> {
         let mut json = serde_json::Deserializer::from_slice(json);
         match Strict.deserialize(&mut json).and_then(|value| json.end().map(|()| value)) {
             Ok(Value::Object(object)) => Ok(Self(object)),
-            Err(error) if error.is_data() => Err(DocumentError::DuplicateName),
-            Ok(_) | Err(_) => Err(DocumentError::NotAnObject),
+            Err(error) if error.is_data() => Err(Denial::DuplicateName),
+            Ok(_) | Err(_) => Err(Denial::MalformedToken),
         }
     }
 
@@ -39,7 +33,7 @@ impl Document {
 
     /// The value that `pointer` leads to.
     pub fn at(&self, pointer: &Pointer) -> Option<&Value> {
-        let (first, rest) = pointer.steps.split_first()?;
+        let (first, rest) = pointer.0.split_first()?;
         rest.iter().try_fold(self.0.get(first)?, |value, step| match value {
             Value::Object(object) => object.get(step),
             Value::Array(array) => array.get(array_index(step)?),
@@ -70,30 +64,16 @@ impl Document {
             (None, _) => false,
         })
     }
-
-    /// The text of a member at the top, in lower case.
-    pub(super) fn lower_case(&self, name: &str) -> Option<String> {
-        self.get(name)?.as_str().map(str::to_ascii_lowercase)
-    }
-}
-
-/// Not what a back end says of a person, perhaps with tokens of its own.
-impl fmt::Debug for Document {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Document({} members)", self.0.len())
-    }
 }
 
 /// A JSON pointer (RFC 6901) to a value inside a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pointer {
-    steps: Vec<String>,
-}
+pub struct Pointer(Vec<String>);
 
 impl Pointer {
     /// A pointer to the member `name` at the top.
     pub fn to(name: &str) -> Self {
-        Self { steps: vec![name.to_owned()] }
+        Self(vec![name.to_owned()])
     }
 }
 
@@ -106,12 +86,12 @@ impl FromStr for Pointer {
             escapes_known.then(|| step.replace("~1", "/").replace("~0", "~")).ok_or(PointerError)
         };
         let steps = text.strip_prefix('/').ok_or(PointerError)?.split('/').map(unescape);
-        Ok(Self { steps: steps.collect::<Result<_, _>>()? })
+        steps.collect::<Result<_, _>>().map(Self)
     }
 }
 
 /// A text that is no JSON pointer to a member.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a JSON pointer begins with \"/\", as in \"/data/id\"")]
 pub struct PointerError;
 
@@ -119,6 +99,15 @@ pub struct PointerError;
 fn array_index(step: &str) -> Option<usize> {
     let canonical = step == "0" || !step.starts_with(['0', '+']);
     canonical.then(|| step.parse().ok()).flatten()
+}
+
+/// Makes methods of a visitor that take a scalar as serde's own `Value` does.
+macro_rules! scalars {
+    ($($visit:ident: $type:ty),*) => {
+        $(fn $visit<E>(self, value: $type) -> Result<Value, E> {
+            Ok(value.into())
+        })*
+    };
 }
 
 /// JSON whose objects hold no name twice. serde's own `Value` would keep the last of them.
@@ -143,36 +132,10 @@ impl<'de> Visitor<'de> for Strict {
         Ok(Value::Null)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(value.into())
-    }
+    scalars! { visit_bool: bool, visit_u64: u64, visit_i64: i64, visit_f64: f64, visit_str: &str }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let mut array = Vec::new();
-        while let Some(value) = seq.next_element_seed(Strict)? {
-            array.push(value);
-        }
-        Ok(array.into())
+        iter::from_fn(|| seq.next_element_seed(Strict).transpose()).collect()
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
@@ -203,10 +166,10 @@ mod tests {
     fn a_name_that_stands_twice_is_refused_at_any_depth() {
         for json in [r#"{"a":1,"a":1}"#, r#"{"a":{"b":1,"b":2}}"#, r#"{"a":[{"b":1,"b":2}]}"#, r#"{"a":1,"\u0061":1}"#]
         {
-            assert_eq!(Document::parse(json.as_bytes()).map(|_| ()), Err(DocumentError::DuplicateName), "{json}");
+            assert_eq!(Document::parse(json.as_bytes()).map(|_| ()), Err(Denial::DuplicateName), "{json}");
         }
         for json in ["", "[]", "1", "{", r#"{"a":1} x"#] {
-            assert_eq!(Document::parse(json.as_bytes()).map(|_| ()), Err(DocumentError::NotAnObject), "{json}");
+            assert_eq!(Document::parse(json.as_bytes()).map(|_| ()), Err(Denial::MalformedToken), "{json}");
         }
     }
 

@@ -13,16 +13,6 @@ pub enum CheckError {
     Fault(#[from] Fault),
 }
 
-impl CheckError {
-    /// Why we could not find out, if that is what it is.
-    pub const fn fault(&self) -> Option<&Fault> {
-        match self {
-            Self::Denied(_) => None,
-            Self::Fault(fault) => Some(fault),
-        }
-    }
-}
-
 /// Why we could not find out. Never the caller's fault, and no reason to log anybody out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what each is")]
@@ -52,128 +42,64 @@ pub enum Fault {
     NoKeySet(String),
 }
 
-/// The step of from → unwrap → check → user that refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// Taking the credential out of the request.
-    From,
-    /// Taking what it wraps out of it.
-    Unwrap,
-    /// Verifying it.
-    Check,
-    /// Reading the user from what the check returned.
-    User,
+/// Makes [`Denial`] of a table: for each step of from → unwrap → check → user, the reasons why it refuses.
+macro_rules! denials {
+    ($($step:literal { $($denial:ident = $message:literal,)* })*) => {
+        /// The reasons to refuse a credential. None of them quotes it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+        #[expect(missing_docs, reason = "the messages say what each is")]
+        pub enum Denial {
+            $($(#[error($message)] $denial,)*)*
+        }
+
+        impl Denial {
+            /// The step that refused, as the log names it.
+            pub const fn step(self) -> &'static str {
+                match self { $($(Self::$denial)|* => $step,)* }
+            }
+        }
+    };
 }
 
-impl Step {
-    /// The step's name in the log.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::From => "from",
-            Self::Unwrap => "unwrap",
-            Self::Check => "check",
-            Self::User => "user",
-        }
+denials! {
+    "from" {
+        Ambiguous = "the credential is there twice, with different values",
+        Oversized = "the credential is longer than 8 KiB",
+        NotText = "the credential is not printable ASCII",
     }
-}
-
-/// The reasons to refuse a credential. None of them quotes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say what each is")]
-pub enum Denial {
-    #[error("the credential is there twice, with different values")]
-    Ambiguous,
-    #[error("the credential is longer than 8 KiB")]
-    Oversized,
-    #[error("the credential is not printable ASCII")]
-    NotText,
-    #[error("the credential is not wrapped as the rule's unwrap says")]
-    Wrapping,
-    #[error("the cookie's signature does not verify")]
-    CookieSignature,
-    #[error("the session id is not 16 to 512 characters of A-Z, a-z, 0-9, _ . ~ -")]
-    SessionId,
-    #[error("there is no such session in Redis")]
-    UnknownSession,
-    #[error("the session has less than min_ttl left")]
-    AboutToExpire,
-    #[error("the session's value is not what the rule's decode says")]
-    WrongValue,
-    #[error("the key of deny_if_exists exists")]
-    Disabled,
-    #[error("the back end denies the session")]
-    BackendDenied,
-    #[error("the token is not active")]
-    Inactive,
-    #[error("no key of the key set fits the token's kid and alg")]
-    UnknownKey,
-    #[error("not a JSON Web Token in compact form")]
-    MalformedToken,
-    /// The same name twice in one object: readers differ in which one counts.
-    #[error("a name stands twice in the token")]
-    DuplicateName,
-    #[error("the token's alg is not one of the rule's algs")]
-    Algorithm,
-    /// A `crit` header: something we do not know must be understood.
-    #[error("the token has a crit header")]
-    CriticalHeader,
-    #[error("the token is of a type that is not for access")]
-    TokenType,
-    #[error("the token's signature does not verify")]
-    Signature,
-    #[error("the token has no exp")]
-    NoExpiry,
-    #[error("the session has expired")]
-    Expired,
-    #[error("the token's exp is further away than max_lifetime (are they milliseconds?)")]
-    TooLongLived,
-    #[error("the token's nbf or iat is not a time that has come")]
-    NotYetValid,
-    #[error("the token's iss is not the rule's issuer")]
-    Issuer,
-    #[error("the token's aud is not in the rule's audience")]
-    Audience,
-    #[error("the token's azp (or client_id) is not in the rule's authorized_parties")]
-    AuthorizedParty,
-    #[error("a require of the rule is not met")]
-    Requirement,
-    #[error("there is no user where the rule's user points to")]
-    NoUser,
-    #[error("the user is neither text nor a whole number")]
-    UserType,
-    #[error("the subject is in the rule's deny_users")]
-    DeniedSubject,
-}
-
-impl Denial {
-    /// The step that refused.
-    pub const fn step(self) -> Step {
-        match self {
-            Self::Ambiguous | Self::Oversized | Self::NotText => Step::From,
-            Self::Wrapping | Self::CookieSignature => Step::Unwrap,
-            Self::SessionId
-            | Self::UnknownSession
-            | Self::AboutToExpire
-            | Self::WrongValue
-            | Self::Disabled
-            | Self::BackendDenied
-            | Self::Inactive
-            | Self::UnknownKey
-            | Self::MalformedToken
-            | Self::DuplicateName
-            | Self::Algorithm
-            | Self::CriticalHeader
-            | Self::TokenType
-            | Self::Signature
-            | Self::NoExpiry
-            | Self::Expired
-            | Self::TooLongLived
-            | Self::NotYetValid
-            | Self::Issuer
-            | Self::Audience
-            | Self::AuthorizedParty
-            | Self::Requirement => Step::Check,
-            Self::NoUser | Self::UserType | Self::DeniedSubject => Step::User,
-        }
+    "unwrap" {
+        Wrapping = "the credential is not wrapped as the rule's unwrap says",
+        CookieSignature = "the cookie's signature does not verify",
+    }
+    "check" {
+        SessionId = "the session id is not 16 to 512 characters of A-Z, a-z, 0-9, _ . ~ -",
+        UnknownSession = "there is no such session in Redis",
+        AboutToExpire = "the session has less than min_ttl left",
+        WrongValue = "the session's value is not what the rule's decode says",
+        Disabled = "the key of deny_if_exists exists",
+        BackendDenied = "the back end denies the session",
+        Inactive = "the token is not active",
+        UnknownKey = "no key of the key set fits the token's kid and alg",
+        MalformedToken = "not a JSON Web Token in compact form",
+        // The same name twice in one object: readers differ in which one counts.
+        DuplicateName = "a name stands twice in the token",
+        Algorithm = "the token's alg is not one of the rule's algs",
+        // A `crit` header: something we do not know must be understood.
+        CriticalHeader = "the token has a crit header",
+        TokenType = "the token is of a type that is not for access",
+        Signature = "the token's signature does not verify",
+        NoExpiry = "the token has no exp",
+        Expired = "the session has expired",
+        TooLongLived = "the token's exp is further away than max_lifetime (are they milliseconds?)",
+        NotYetValid = "the token's nbf or iat is not a time that has come",
+        Issuer = "the token's iss is not the rule's issuer",
+        Audience = "the token's aud is not in the rule's audience",
+        AuthorizedParty = "the token's azp (or client_id) is not in the rule's authorized_parties",
+        Requirement = "a require of the rule is not met",
+    }
+    "user" {
+        NoUser = "there is no user where the rule's user points to",
+        UserType = "the user is neither text nor a whole number",
+        DeniedSubject = "the subject is in the rule's deny_users",
     }
 }

@@ -3,9 +3,11 @@
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError, mpsc};
+use std::time::Duration;
 use std::{io, thread};
 
 use tokio::runtime::{Builder, Handle};
+use tokio::time::timeout;
 
 use super::Fault;
 
@@ -33,19 +35,22 @@ fn home() -> io::Result<Handle> {
     Ok(home.insert(handle.recv().map_err(io::Error::other)??).clone())
 }
 
-/// Does `work` where it is awaited, but lets all connections that it makes be driven from home.
+/// Does `work` where it is awaited, within `limit`, but lets all connections that it makes be driven from home.
 ///
 /// Driven by the worker that happens to make it, a connection would break in a drain as soon as that worker has nothing
 /// left to do, under the checks of the others.
 ///
 /// # Errors
-/// When the system has no thread left.
-pub(super) async fn at_home<T>(work: impl Future<Output = T>) -> Result<T, Fault> {
+/// Those of `work`, and a fault when it takes too long or the system has no thread left.
+pub(super) async fn at_home<T, E: Into<Fault>>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, Fault> {
     let home = home().map_err(|error| Fault::Transport(format!("no thread for connections: {error}")))?;
     let mut work = pin!(work);
     let done = poll_fn(|context| {
         let _entered = home.enter();
         work.as_mut().poll(context)
     });
-    Ok(done.await)
+    timeout(limit, done).await.map_err(|_| Fault::Timeout(limit))?.map_err(Into::into)
 }

@@ -1,24 +1,20 @@
 //! The `http` check: asks the customer's own back end who it is, the way nginx's `auth_request` does.
 
-use std::time::Duration;
-
-use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, COOKIE};
+use reqwest::{Method, Url};
 use serde_json::Value;
 
-use super::backend::{Backend, MAX_ANSWER};
-use super::cache::AnswerCache;
+use super::backend::MAX_ANSWER;
 use super::claims::ends_at;
 use super::{
-    BackendError, BackendSettings, CheckContext, CheckError, CredentialSource, Denial, Document, Fault, Pointer,
-    PresentedCredential, Session,
+    AnswerCache, Backend, CheckError, CredentialSource, Denial, Document, Fault, Pointer, PresentedCredential, Session,
 };
 use crate::ticket::UnixTime;
 
-/// What to ask, and how to read the answer.
-pub struct HttpSettings {
+/// Asks one back end.
+pub struct HttpCheck {
     /// What is asked; nothing of the caller's request gets into it.
-    pub url: reqwest::Url,
+    pub url: Url,
     /// GET or POST.
     pub method: Method,
     /// Where the user is in the answer.
@@ -29,26 +25,13 @@ pub struct HttpSettings {
     pub require: Vec<(Pointer, Value)>,
     /// Values that mean "not logged in".
     pub deny: Vec<(Pointer, Value)>,
-    /// How long a recognised session is remembered; zero: not at all.
-    pub cache: Duration,
-}
-
-/// Asks one back end.
-pub struct HttpCheck {
-    settings: HttpSettings,
-    backend: Backend,
-    cache: AnswerCache,
+    /// Who is asked.
+    pub backend: Backend,
+    /// The sessions that it has recognised lately.
+    pub cache: AnswerCache,
 }
 
 impl HttpCheck {
-    /// A check by these settings, with a back end that is reached so.
-    ///
-    /// # Errors
-    /// When no client can be made of them.
-    pub fn new(settings: HttpSettings, backend: BackendSettings) -> Result<Self, BackendError> {
-        Ok(Self { backend: Backend::new(backend)?, cache: AnswerCache::new(settings.cache), settings })
-    }
-
     /// Asks who presents `credential`, sending it on as it came in from `source`.
     ///
     /// # Errors
@@ -57,10 +40,11 @@ impl HttpCheck {
         &self,
         source: &CredentialSource,
         credential: &PresentedCredential,
-        context: &CheckContext<'_>,
+        now: UnixTime,
+        request_id: &str,
     ) -> Result<Session, CheckError> {
-        let ask = self.ask(Some((source, credential)), context.request_id);
-        self.cache.recognise(credential, ask, |answer| self.judge(answer, context.now)).await
+        let ask = self.ask(Some((source, credential)), request_id);
+        self.cache.recognise(credential, ask, |answer| self.judge(answer, now)).await
     }
 
     /// Whether the back end answers a request without a credential, and denies it.
@@ -81,36 +65,33 @@ impl HttpCheck {
         credential: Option<(&CredentialSource, &PresentedCredential)>,
         request_id: &str,
     ) -> Result<Vec<u8>, CheckError> {
-        let request = |client: &reqwest::Client| {
-            let request = client.request(self.settings.method.clone(), self.settings.url.clone());
-            let request = request.header("accept", "application/json").header("x-request-id", request_id);
-            let Some((source, credential)) = credential else { return request };
+        let request = self.backend.client.request(self.method.clone(), self.url.clone());
+        let mut request = request.header("x-request-id", request_id);
+        if let Some((source, credential)) = credential {
             let credential = credential.as_str();
-            match source {
+            request = match source {
                 CredentialSource::Cookie(name) => request.header(COOKIE, format!("{name}={credential}")),
                 CredentialSource::Header(name) => request.header(name, credential),
                 CredentialSource::Bearer => request.header(AUTHORIZATION, format!("Bearer {credential}")),
-            }
-        };
-        let reply = self.backend.ask(request, MAX_ANSWER).await?;
-        match reply.status {
-            200 => Ok(reply.body),
-            401 | 403 => Err(Denial::BackendDenied.into()),
-            status => Err(Fault::Status(status).into()),
+            };
+        }
+        match self.backend.ask(request, MAX_ANSWER).await {
+            Ok((_, answer)) => Ok(answer),
+            Err(Fault::Status(401 | 403)) => Err(Denial::BackendDenied.into()),
+            Err(fault) => Err(fault.into()),
         }
     }
 
     fn judge(&self, answer: &[u8], now: UnixTime) -> Result<Session, CheckError> {
-        let settings = &self.settings;
         let document = Document::parse(answer).map_err(|_| Fault::NotJson)?;
-        if document.meets_any(&settings.deny) {
+        if document.meets_any(&self.deny) {
             return Err(Denial::BackendDenied.into());
         }
-        if !document.meets(&settings.require) {
+        if !document.meets(&self.require) {
             return Err(Fault::Requirement.into());
         }
-        let subject = document.subject(&settings.user)?;
-        let ends_at = ends_at(settings.expires.as_ref().and_then(|expires| document.at(expires)), now)?;
+        let subject = document.subject(&self.user)?;
+        let ends_at = ends_at(self.expires.as_ref().and_then(|expires| document.at(expires)), now)?;
         Ok(Session { subject, ends_at, document })
     }
 }

@@ -9,16 +9,15 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use jsonwebtoken::Algorithm;
-use jsonwebtoken::jwk::Jwk;
 use reqwest::Url;
+use reqwest::header::CACHE_CONTROL;
 use serde_json::Value;
-use tokio::sync::{Notify, Semaphore, watch};
-use tokio::time::{sleep, timeout};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::backend::{Backend, Reply};
 use super::jwt::UnverifiedToken;
-use super::{BackendError, BackendSettings, CheckError, Denial, Document, Fault, VerificationKey};
+use super::{Backend, CheckError, Denial, Document, Fault, VerificationKey};
 
 /// The least time between two fetches that tokens ask for, and between two tries while the issuer is down.
 const COOLDOWN: Duration = Duration::from_secs(30);
@@ -36,7 +35,6 @@ const MAX_BODY: usize = 256 * 1024;
 const MAX_KEYS: usize = 64;
 
 /// Where a key set comes from.
-#[derive(Clone)]
 pub enum KeySource {
     /// A JWKS file.
     File(PathBuf),
@@ -51,70 +49,51 @@ pub struct KeySet {
     source: KeySource,
     algorithms: Vec<Algorithm>,
     backend: Backend,
-    current: ArcSwap<Snapshot>,
+    /// Replaced as a whole, and read without a lock.
+    keys: ArcSwap<Vec<VerificationKey>>,
     fetches: watch::Sender<Fetches>,
-    /// Somebody waits for a fetch.
-    wanted: Notify,
-    /// For those who wait.
+    /// For those who wait for a fetch.
     places: Semaphore,
 }
 
-/// A key and its `kid`.
-type NamedKey = (Option<String>, VerificationKey);
-
-/// A whole key set; replaced, never changed.
+/// What is known of the fetches. Tokens may ask for one, and only [`KeySet::run`] makes them.
 #[derive(Default)]
-struct Snapshot {
-    keys: Arc<[NamedKey]>,
-    fetched_at: Option<Instant>,
-    /// What was wrong with the last fetch, if it failed.
+struct Fetches {
+    /// One is asked for or under way.
+    pending: bool,
+    /// When the last was asked for or began.
+    last_start: Option<Instant>,
+    /// When the last that succeeded ended.
+    succeeded_at: Option<Instant>,
+    /// What was wrong with the last, if it failed.
     failure: Option<String>,
 }
 
-#[derive(Default)]
-struct Fetches {
-    last_start: Option<Instant>,
-    in_progress: bool,
-    /// How many have ended.
-    ended: u64,
-}
-
 impl KeySet {
-    /// A set that is empty until [`Self::run`] has fetched it.
+    /// A set that is empty until [`Self::run`] has fetched it. A file is read here too, so that nothing starts with one that
+    /// cannot be used.
     ///
     /// # Errors
-    /// When no client can be made of the settings.
-    pub fn new(source: KeySource, algorithms: Vec<Algorithm>, backend: BackendSettings) -> Result<Self, BackendError> {
-        Ok(Self {
-            source,
-            algorithms,
-            places: Semaphore::new(backend.max_in_flight),
-            backend: Backend::new(backend)?,
-            current: ArcSwap::default(),
-            fetches: watch::Sender::default(),
-            wanted: Notify::new(),
-        })
+    /// When no key in the file can be used.
+    pub fn new(source: KeySource, algorithms: Vec<Algorithm>, backend: Backend) -> Result<Self, Fault> {
+        // As many as may be under way at the back end: none is yet.
+        let places = Semaphore::new(backend.slots.available_permits());
+        let (keys, fetches) = (ArcSwap::default(), watch::Sender::default());
+        let set = Self { source, algorithms, backend, keys, fetches, places };
+        if let KeySource::File(path) = &set.source {
+            set.read(path)?;
+        }
+        Ok(set)
     }
 
     /// How long ago the keys in use were fetched; `None` while there are none.
     pub fn age(&self) -> Option<Duration> {
-        self.current.load().fetched_at.map(|at| at.elapsed())
+        self.fetches.borrow().succeeded_at.map(|at| at.elapsed())
     }
 
     /// What was wrong with the last fetch, if it failed.
     pub fn failure(&self) -> Option<String> {
-        self.current.load().failure.clone()
-    }
-
-    /// Reads the set where it is a file, so that nothing starts with one that cannot be used.
-    ///
-    /// # Errors
-    /// When no key in it can be used.
-    pub fn read_file(&self) -> Result<(), Fault> {
-        match &self.source {
-            KeySource::File(path) => self.usable(&read(path)?).map(drop),
-            KeySource::Url(_) | KeySource::Issuer(..) => Ok(()),
-        }
+        self.fetches.borrow().failure.clone()
     }
 
     /// Fetches the set once, for diagnosis.
@@ -126,101 +105,72 @@ impl KeySet {
         Ok(format!("{} usable key(s), to be used for {lifetime:?}", keys.len()))
     }
 
-    /// Keeps the set fresh, for ever.
+    /// Keeps the set fresh, for ever: fetches it when a token asks for that, and before it ages out.
     pub async fn run(&self) {
+        let mut fetches = self.fetches.subscribe();
         loop {
-            self.fetches.send_modify(|fetches| {
-                fetches.last_start = Some(Instant::now());
-                fetches.in_progress = true;
-            });
-            let wait = self.refresh().await;
-            self.fetches.send_modify(|fetches| {
-                fetches.in_progress = false;
-                fetches.ended += 1;
-            });
-            let wanted = async {
-                // A wish that is left over from before this fetch does not count.
-                loop {
-                    self.wanted.notified().await;
-                    if self.may_start() {
-                        return;
-                    }
+            self.fetches.send_modify(Fetches::begin);
+            let (failure, wait) = match self.fetch().await {
+                Ok((keys, lifetime)) => {
+                    info!(source = %self.source, keys = keys.len(), "key set fetched");
+                    self.keys.store(Arc::new(keys));
+                    // Before it ages out.
+                    (None, lifetime.mul_f32(0.9))
+                }
+                Err(fault) => {
+                    let failure = fault.to_string();
+                    warn!(source = %self.source, cause = failure, "key set not fetched");
+                    (Some(failure), COOLDOWN)
                 }
             };
-            tokio::select! {
-                () = sleep(wait) => {}
-                () = wanted => {}
-            }
+            self.fetches.send_modify(|fetches| fetches.end(failure));
+            // Until it is due, or a token asks for it: perhaps one has already, since the last ended.
+            let _ = timeout(wait, fetches.wait_for(|fetches| fetches.pending)).await;
         }
     }
 
     /// Verifies a token with the key that it names, waiting for a fetch if that key is unknown.
     pub(super) async fn verify(&self, token: &UnverifiedToken<'_>) -> Result<(), CheckError> {
-        // Before the look at the set, so that no fetch ends unseen in between.
-        let ended = self.fetches.borrow().ended;
-        if let Some(verdict) = self.current.load().verify(token) {
-            return Ok(verdict?);
+        match self.verify_now(token) {
+            Err(Denial::UnknownKey) => {}
+            verdict => return Ok(verdict?),
         }
-        let may_start = self.may_start();
-        if may_start {
-            self.wanted.notify_one();
-        }
-        if may_start || self.fetches.borrow().in_progress {
+        self.fetches.send_if_modified(Fetches::ask);
+        if self.fetches.borrow().pending {
             let _place = self.places.try_acquire().map_err(|_| Fault::Busy)?;
-            let deadline = self.backend.timeout();
+            let deadline = self.backend.timeout;
             let mut fetches = self.fetches.subscribe();
-            let end = timeout(deadline, fetches.wait_for(|fetches| fetches.ended > ended)).await;
-            end.map_err(|_| Fault::Timeout(deadline))?.map_err(|_| unreachable_issuer())?;
+            let end = timeout(deadline, fetches.wait_for(|fetches| !fetches.pending)).await;
+            end.map(drop).map_err(|_| Fault::Timeout(deadline))?;
         }
-        let current = self.current.load();
-        match (current.verify(token), &current.failure) {
-            (Some(verdict), _) => Ok(verdict?),
-            (None, Some(failure)) => Err(Fault::NoKeySet(failure.clone()).into()),
-            (None, None) if current.fetched_at.is_none() => Err(unreachable_issuer().into()),
-            (None, None) => Err(Denial::UnknownKey.into()),
+        // Once more in any case, since a fetch may have ended after the first look.
+        match (self.verify_now(token), self.failure()) {
+            (Err(Denial::UnknownKey), Some(failure)) => Err(Fault::NoKeySet(failure).into()),
+            (verdict, _) => Ok(verdict?),
         }
     }
 
-    /// Whether a fetch that a token asks for may start.
-    fn may_start(&self) -> bool {
-        self.fetches.borrow().last_start.is_none_or(|start| start.elapsed() >= COOLDOWN)
-    }
-
-    /// Fetches the set and swaps it in, or keeps the old one; how long to wait until the next time.
-    async fn refresh(&self) -> Duration {
-        match self.fetch().await {
-            Ok((keys, lifetime)) => {
-                info!(source = %self.source, keys = keys.len(), "key set fetched");
-                self.current.store(Arc::new(Snapshot {
-                    keys: keys.into(),
-                    fetched_at: Some(Instant::now()),
-                    failure: None,
-                }));
-                // Before it ages out.
-                lifetime.mul_f32(0.9)
-            }
-            Err(fault) => {
-                let failure = fault.to_string();
-                warn!(source = %self.source, cause = failure, "key set not fetched");
-                self.current.rcu(|old| Snapshot {
-                    keys: Arc::clone(&old.keys),
-                    fetched_at: old.fetched_at,
-                    failure: Some(failure.clone()),
-                });
-                COOLDOWN
+    /// Verifies a token with the key that it names, or with any that fits where it names none.
+    fn verify_now(&self, token: &UnverifiedToken<'_>) -> Result<(), Denial> {
+        let kid = token.kid();
+        let mut verdict = Err(Denial::UnknownKey);
+        for key in self.keys.load().iter().filter(|key| kid.is_none() || key.id.as_deref() == kid) {
+            match token.verify(key) {
+                Err(Denial::Algorithm) => {}
+                Ok(()) => return Ok(()),
+                refused => verdict = refused,
             }
         }
+        verdict
     }
 
-    async fn fetch(&self) -> Result<(Vec<NamedKey>, Duration), Fault> {
-        let (json, lifetime) = match &self.source {
-            KeySource::File(path) => (read(path)?, *LIFETIME.start()),
-            KeySource::Url(url) => self.get(url.clone()).await?,
-            KeySource::Issuer(issuer, discovery) => {
-                let url = self.discover(issuer, discovery).await?;
-                self.get(url).await?
-            }
+    async fn fetch(&self) -> Result<(Vec<VerificationKey>, Duration), Fault> {
+        let url = match &self.source {
+            KeySource::File(path) => return Ok((self.read(path)?, *LIFETIME.start())),
+            KeySource::Url(url) => url.clone(),
+            KeySource::Issuer(issuer, discovery) => self.discover(issuer, discovery).await?,
         };
+        let (json, lifetime) = self.get(url).await?;
         Ok((self.usable(&json)?, lifetime))
     }
 
@@ -238,22 +188,21 @@ impl KeySet {
     }
 
     async fn get(&self, url: Url) -> Result<(Vec<u8>, Duration), Fault> {
-        let request = |client: &reqwest::Client| client.get(url).header("accept", "application/json");
-        match self.backend.ask(request, MAX_BODY).await? {
-            Reply { status: 200, cache_control, body } => Ok((body, lifetime(cache_control.as_deref()))),
-            Reply { status, .. } => Err(Fault::Status(status)),
-        }
+        let (headers, body) = self.backend.ask(self.backend.client.get(url), MAX_BODY).await?;
+        Ok((body, lifetime(headers.get(CACHE_CONTROL).and_then(|value| value.to_str().ok()))))
+    }
+
+    fn read(&self, path: &Path) -> Result<Vec<VerificationKey>, Fault> {
+        let json = std::fs::read(path).map_err(|error| Fault::NoKeySet(format!("{}: {error}", path.display())))?;
+        self.usable(&json)
     }
 
     /// The keys of a set that are for verifying with the rule's algorithms.
-    fn usable(&self, json: &[u8]) -> Result<Vec<NamedKey>, Fault> {
+    fn usable(&self, json: &[u8]) -> Result<Vec<VerificationKey>, Fault> {
         let set = Document::parse(json).map_err(|_| Fault::NoKeySet("it is not a JSON object".to_owned()))?;
         let keys = set.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        let usable = |key: &Value| {
-            let jwk: Jwk = serde_json::from_value(key.clone()).ok()?;
-            let key = VerificationKey::from_jwk(&jwk, &self.algorithms)?;
-            Some((jwk.common.key_id, key))
-        };
+        let usable =
+            |key: &Value| VerificationKey::from_jwk(serde_json::from_value(key.clone()).ok()?, &self.algorithms);
         let usable: Vec<_> = keys.iter().filter_map(usable).take(MAX_KEYS).collect();
         if usable.is_empty() {
             return Err(Fault::NoKeySet(format!("none of its {} keys can be used with the rule's algs", keys.len())));
@@ -262,15 +211,27 @@ impl KeySet {
     }
 }
 
-impl Snapshot {
-    /// The verdict of the key that the token names, or of any that fits where it names none; `None` when none fits.
-    fn verify(&self, token: &UnverifiedToken<'_>) -> Option<Result<(), Denial>> {
-        let kid = token.kid();
-        let named = |key: &&NamedKey| kid.is_none() || key.0.as_deref() == kid;
-        let mut fitting = self.keys.iter().filter(named).filter(|(_, key)| token.fits(key)).peekable();
-        fitting.peek()?;
-        let verified = fitting.any(|(_, key)| token.is_signed_by(key));
-        Some(if verified { Ok(()) } else { Err(Denial::Signature) })
+impl Fetches {
+    /// Asks for a fetch where the last began long enough ago, whatever came of it; whether it is asked for.
+    fn ask(&mut self) -> bool {
+        let is_due = !self.pending && self.last_start.is_none_or(|start| start.elapsed() >= COOLDOWN);
+        if is_due {
+            self.begin();
+        }
+        is_due
+    }
+
+    fn begin(&mut self) {
+        self.pending = true;
+        self.last_start = Some(Instant::now());
+    }
+
+    fn end(&mut self, failure: Option<String>) {
+        self.pending = false;
+        if failure.is_none() {
+            self.succeeded_at = Some(Instant::now());
+        }
+        self.failure = failure;
     }
 }
 
@@ -284,10 +245,6 @@ impl std::fmt::Display for KeySource {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Fault> {
-    std::fs::read(path).map_err(|error| Fault::NoKeySet(format!("{}: {error}", path.display())))
-}
-
 /// `max-age` of `Cache-Control`, within bounds.
 fn lifetime(cache_control: Option<&str>) -> Duration {
     let mut directives = cache_control.unwrap_or_default().split(',').map(str::trim);
@@ -295,13 +252,22 @@ fn lifetime(cache_control: Option<&str>) -> Duration {
     max_age.map_or(USUAL_LIFETIME, Duration::from_secs).clamp(*LIFETIME.start(), *LIFETIME.end())
 }
 
-fn unreachable_issuer() -> Fault {
-    Fault::NoKeySet("it has not been fetched yet".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tokens_get_one_fetch_a_cooldown_whatever_came_of_the_last() {
+        let mut fetches = Fetches::default();
+        assert!(fetches.ask() && fetches.pending);
+        assert!(!fetches.ask(), "one is pending");
+        fetches.end(Some("the issuer is down".to_owned()));
+        assert!(!fetches.ask() && !fetches.pending, "the last began just now");
+        fetches.last_start = Instant::now().checked_sub(COOLDOWN);
+        assert!(fetches.ask() && fetches.pending);
+        fetches.last_start = Instant::now().checked_sub(COOLDOWN);
+        assert!(!fetches.ask(), "one is pending, however long");
+    }
 
     #[test]
     fn cache_control_is_believed_within_bounds() {

@@ -18,19 +18,20 @@ mod redis;
 mod redis_server;
 mod unwrap;
 
-pub use backend::{BackendError, BackendSettings};
+pub use backend::{Backend, BackendError};
+pub use cache::AnswerCache;
+pub use claims::Demands;
 pub use document::{Document, Pointer};
-pub use error::{CheckError, Denial, Fault, Step};
-pub use http::{HttpCheck, HttpSettings};
-pub use introspect::{ClientAuth, IntrospectCheck, IntrospectSettings};
-pub use jwt::{JwtCheck, JwtSettings, Keys};
+pub use error::{CheckError, Denial, Fault};
+pub use http::HttpCheck;
+pub use introspect::IntrospectCheck;
+pub use jwt::{JwtCheck, Keys};
 pub use key_set::{KeySet, KeySource};
-pub use keys::{KeyError, VerificationKey, set_algorithms};
-pub use redis::{Decode, KeyTemplate, RedisCheck, RedisSettings};
-pub use redis_server::{RedisAddress, RedisServer};
+pub use keys::{AlgorithmError, KeyError, VerificationKey, set_algorithms};
+pub use redis::{Decode, KeyTemplate, RedisCheck};
+pub use redis_server::RedisServer;
 pub use unwrap::Unwrap;
 
-use std::fmt;
 use std::sync::Arc;
 
 use crate::ticket::UnixTime;
@@ -50,20 +51,21 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Asks who presents `credential`.
+    /// Asks who presents `credential`; a back end is told the `request_id`.
     ///
     /// # Errors
     /// [`CheckError::Denied`] when the answer is "no one", [`CheckError::Fault`] when there is none.
     pub async fn check(
         &self,
         credential: &PresentedCredential,
-        context: &CheckContext<'_>,
+        now: UnixTime,
+        request_id: &str,
     ) -> Result<Session, CheckError> {
         let session = match &self.check {
-            Check::Jwt(check) => check.check(credential, context.now).await?,
-            Check::Redis(check, unwrap) => check.check(&unwrap.unwrap(credential.as_str())?, context).await?,
-            Check::Introspect(check) => check.check(credential, context).await?,
-            Check::Http(check) => check.check(&self.source, credential, context).await?,
+            Check::Jwt(check) => check.check(credential, now).await?,
+            Check::Redis(check) => check.check(credential, now).await?,
+            Check::Introspect(check) => check.check(credential, now, request_id).await?,
+            Check::Http(check) => check.check(&self.source, credential, now, request_id).await?,
         };
         if self.deny_users.contains(&session.subject) {
             return Err(Denial::DeniedSubject.into());
@@ -74,55 +76,24 @@ impl Rule {
     /// The key set that must be kept fresh for this rule, if it has one.
     pub fn key_set(&self) -> Option<&Arc<KeySet>> {
         match &self.check {
-            Check::Jwt(check) => check.key_set(),
-            Check::Redis(..) | Check::Introspect(_) | Check::Http(_) => None,
-        }
-    }
-
-    /// Whether a check asks a back end, and does not decide by itself.
-    pub const fn asks_back_end(&self) -> bool {
-        match &self.check {
-            Check::Jwt(_) => false,
-            Check::Redis(..) | Check::Introspect(_) | Check::Http(_) => true,
+            Check::Jwt(JwtCheck { keys: Keys::Set(set), .. }) => Some(set),
+            Check::Jwt(_) | Check::Redis(_) | Check::Introspect(_) | Check::Http(_) => None,
         }
     }
 
     /// Asks the back end behind the rule whether it would answer; `None` when there is none to ask.
     pub async fn probe(&self) -> Option<Result<String, Fault>> {
         match &self.check {
-            Check::Jwt(check) => Some(check.key_set()?.probe().await),
-            Check::Redis(check, _) => Some(check.probe().await),
+            Check::Jwt(_) => Some(self.key_set()?.probe().await),
+            Check::Redis(check) => Some(check.probe().await),
             Check::Introspect(check) => Some(check.probe().await),
             Check::Http(check) => Some(check.probe().await),
         }
     }
 }
 
-/// By its name alone: what it holds is secret in places.
-impl fmt::Debug for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Rule({})", self.name)
-    }
-}
-
-/// What a check may know of the request beside the credential.
-#[derive(Debug, Clone, Copy)]
-pub struct CheckContext<'a> {
-    /// The time of day.
-    pub now: UnixTime,
-    /// The request's id, which back ends are told.
-    pub request_id: &'a str,
-}
-
-impl CheckContext<'_> {
-    /// The context of a probe: no request, and a time that matters to nobody.
-    const fn probe() -> Self {
-        Self { now: UnixTime::from_secs(0), request_id: "probe" }
-    }
-}
-
 /// Where a rule finds the credential in a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub enum CredentialSource {
     /// The cookie of this name.
     Cookie(String),
@@ -137,7 +108,7 @@ pub enum Check {
     /// A JSON Web Token, verified here.
     Jwt(JwtCheck),
     /// A session that the back end's framework keeps in Redis.
-    Redis(RedisCheck, Unwrap),
+    Redis(RedisCheck),
     /// A token that its authorization server is asked about.
     Introspect(IntrospectCheck),
     /// Whatever the customer's own back end recognises.
@@ -171,14 +142,7 @@ impl PresentedCredential {
     }
 }
 
-impl fmt::Debug for PresentedCredential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PresentedCredential([redacted])")
-    }
-}
-
 /// A login that a check has recognised.
-#[derive(Debug)]
 pub struct Session {
     /// Whose it is, as the customer's back end knows the user.
     pub subject: String,

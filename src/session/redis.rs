@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use redis::aio::ConnectionManager;
-use redis::{AsyncCommands, RedisError};
+use redis::{AsyncCommands, RedisResult};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use super::redis_server::{RedisAddress, RedisServer};
-use super::{CheckContext, CheckError, Denial, Document, Fault, Pointer, Session};
+use super::{CheckError, Denial, Document, Fault, Pointer, PresentedCredential, RedisServer, Session, Unwrap};
+use crate::ticket::UnixTime;
 
-/// Where a session is in Redis, and how to read it.
-pub struct RedisSettings {
+/// Reads sessions from one Redis.
+pub struct RedisCheck {
+    /// How the session's id is wrapped in the credential.
+    pub unwrap: Unwrap,
     /// The session's key, around its id.
     pub key: KeyTemplate,
     /// The field of a hash; `None` when the key holds a string.
@@ -24,10 +26,13 @@ pub struct RedisSettings {
     pub deny_if_exists: Option<KeyTemplate>,
     /// Members of a JSON value that must have these values.
     pub require: Vec<(Pointer, Value)>,
+    /// Where the sessions are.
+    pub server: RedisServer,
+    /// How many may be read at once.
+    pub slots: Semaphore,
 }
 
 /// What a session's value is.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decode {
     /// The subject itself.
     Text,
@@ -38,7 +43,7 @@ pub enum Decode {
 }
 
 /// A key with a variable part; it begins with a literal, so that it cannot reach another family's keys.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct KeyTemplate {
     before: String,
     after: String,
@@ -57,32 +62,18 @@ impl KeyTemplate {
     }
 }
 
-/// Reads sessions from one Redis.
-pub struct RedisCheck {
-    settings: RedisSettings,
-    server: RedisServer,
-    slots: Semaphore,
-}
-
 impl RedisCheck {
-    /// A check by these settings of sessions in that server, at most `max_in_flight` at once.
-    ///
-    /// # Errors
-    /// When the URL or the certificates cannot be used.
-    pub fn new(settings: RedisSettings, address: RedisAddress, max_in_flight: usize) -> Result<Self, RedisError> {
-        Ok(Self { settings, server: RedisServer::new(address)?, slots: Semaphore::new(max_in_flight) })
-    }
-
-    /// Reads the session `id`.
+    /// Reads the session whose id `credential` holds.
     ///
     /// # Errors
     /// Denied when it is not there or not what it should be; a fault when Redis does not answer.
-    pub async fn check(&self, id: &str, context: &CheckContext<'_>) -> Result<Session, CheckError> {
-        if !is_session_id(id) {
+    pub async fn check(&self, credential: &PresentedCredential, now: UnixTime) -> Result<Session, CheckError> {
+        let id = self.unwrap.unwrap(credential.as_str())?;
+        if !is_session_id(&id) {
             return Err(Denial::SessionId.into());
         }
         let _slot = self.slots.try_acquire().map_err(|_| Fault::Busy)?;
-        self.server.run(CheckError::fault, async |connection| self.read(connection, id, context).await).await
+        Ok(self.server.run(async |connection| self.read(connection, &id, now).await).await??)
     }
 
     /// Whether Redis answers, and lets us read all that a check reads.
@@ -90,76 +81,75 @@ impl RedisCheck {
     /// # Errors
     /// When it does not.
     pub async fn probe(&self) -> Result<String, Fault> {
-        // An id that no framework makes, so that nobody's session is read.
         let look = async |mut connection: ConnectionManager| {
-            match self.read(connection.clone(), "usersig-probe-000", &CheckContext::probe()).await {
-                Err(CheckError::Fault(fault)) => return Err(fault),
-                Ok(_) | Err(CheckError::Denied(_)) => {}
-            }
-            if let Some(template) = &self.settings.deny_if_exists {
+            // An id that no framework makes, so that nobody's session is read.
+            let _ = self.read(connection.clone(), "usersig-probe-000", UnixTime::from_secs(0)).await?;
+            if let Some(template) = &self.deny_if_exists {
                 connection.exists::<_, bool>(template.with("usersig-probe")).await?;
             }
             Ok("answers, and lets us read sessions".to_owned())
         };
-        self.server.run(|fault: &Fault| Some(fault), look).await
+        self.server.run(look).await
     }
 
     async fn read(
         &self,
         mut connection: ConnectionManager,
         id: &str,
-        context: &CheckContext<'_>,
-    ) -> Result<Session, CheckError> {
-        let key = self.settings.key.with(id);
+        now: UnixTime,
+    ) -> RedisResult<Result<Session, Denial>> {
+        let key = self.key.with(id);
         // Both go out at once, on the one connection.
         let mut other = connection.clone();
         let value = async {
-            match &self.settings.field {
+            match &self.field {
                 Some(field) => connection.hmget(&key, &[field]).await.map(|(value,): (Option<Vec<u8>>,)| value),
                 None => connection.get(&key).await,
             }
         };
-        let (value, ttl) = tokio::join!(value, other.pttl::<_, i64>(&key));
-        // Both, so that a right that is missing shows before there is a session.
-        let (value, ttl) = (value.map_err(refusal_or_fault)?, ttl.map_err(refusal_or_fault)?);
-        let value = value.ok_or(Denial::UnknownSession)?;
-        let left = match ttl {
-            -1 => None,
-            left => Some(Duration::from_millis(u64::try_from(left).map_err(|_| Denial::UnknownSession)?)),
+        let (value, ttl) = tokio::join!(value, other.pttl(&key));
+        let value = match value {
+            Err(error) if error.code() == Some("WRONGTYPE") => return Ok(Err(Denial::WrongValue)),
+            value => value?,
         };
-        if left.is_some_and(|left| left < self.settings.min_ttl) {
-            return Err(Denial::AboutToExpire.into());
-        }
-        let (subject, document) = self.settings.decode(&value)?;
-        if let Some(template) = &self.settings.deny_if_exists
-            && other.exists(template.with(&subject)).await.map_err(refusal_or_fault)?
+        // Whatever the value is, so that a right that is missing shows before there is a session.
+        let session = self.judge(value, ttl?, now);
+        if let (Ok(session), Some(template)) = (&session, &self.deny_if_exists)
+            && other.exists(template.with(&session.subject)).await?
         {
-            return Err(Denial::Disabled.into());
+            return Ok(Err(Denial::Disabled));
         }
-        let ends_at = left.map(|left| context.now.plus(left.saturating_sub(self.settings.min_ttl).as_secs()));
-        Ok(Session { subject, ends_at, document })
+        Ok(session)
     }
-}
 
-impl RedisSettings {
-    /// A value → the subject, and what else it holds.
-    fn decode(&self, value: &[u8]) -> Result<(String, Document), Denial> {
+    /// A key's value and the milliseconds that are left of it, or -1 → the session.
+    fn judge(&self, value: Option<Vec<u8>>, left: i64, now: UnixTime) -> Result<Session, Denial> {
+        let value = value.ok_or(Denial::UnknownSession)?;
+        let ends_at = match left {
+            -1 => None,
+            left => {
+                let left = Duration::from_millis(u64::try_from(left).map_err(|_| Denial::UnknownSession)?);
+                let left = left.checked_sub(self.min_ttl).ok_or(Denial::AboutToExpire)?;
+                Some(now.plus(left.as_secs()))
+            }
+        };
         let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
             Ok("") => Err(Denial::NoUser),
             Ok(text) => Ok((text.to_owned(), Document::default())),
             Err(_) => Err(Denial::WrongValue),
         };
-        match &self.decode {
-            Decode::Text => text(value),
-            Decode::JavaString => text(java_string(value).ok_or(Denial::WrongValue)?),
+        let (subject, document) = match &self.decode {
+            Decode::Text => text(&value)?,
+            Decode::JavaString => text(java_string(&value).ok_or(Denial::WrongValue)?)?,
             Decode::Json(user) => {
-                let document = Document::parse(value).map_err(|_| Denial::WrongValue)?;
+                let document = Document::parse(&value).map_err(|_| Denial::WrongValue)?;
                 if !document.meets(&self.require) {
                     return Err(Denial::Requirement);
                 }
-                Ok((document.subject(user)?, document))
+                (document.subject(user)?, document)
             }
-        }
+        };
+        Ok(Session { subject, ends_at, document })
     }
 }
 
@@ -173,11 +163,6 @@ fn java_string(value: &[u8]) -> Option<&[u8]> {
 /// Whether `id` is what frameworks make: long enough not to be guessed, and unable to name another key.
 fn is_session_id(id: &str) -> bool {
     (16..=512).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.~-".contains(&byte))
-}
-
-/// A key that holds another type is no session; every other error leaves the question open.
-fn refusal_or_fault(error: RedisError) -> CheckError {
-    if error.code() == Some("WRONGTYPE") { Denial::WrongValue.into() } else { Fault::from(error).into() }
 }
 
 #[cfg(test)]

@@ -1,27 +1,14 @@
 //! One Redis server: a connection that comes back by itself, and a deadline on every use of it.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, IntoConnectionInfo, RedisError, TlsCertificates};
-use tokio::time::timeout;
+use redis::{Client, IntoConnectionInfo, RedisError, RedisResult, TlsCertificates};
 use zeroize::Zeroizing;
 
 use super::Fault;
 use super::home::at_home;
-
-/// Which Redis, and how it is reached.
-pub struct RedisAddress {
-    /// `redis://` or `rediss://`, with the user and the database but without a password.
-    pub url: String,
-    /// The password.
-    pub password: Option<Zeroizing<String>>,
-    /// PEM certificates of a private authority, trusted instead of the system's.
-    pub ca: Option<Vec<u8>>,
-    /// How long one use may take.
-    pub timeout: Duration,
-}
 
 /// A Redis server that is in use.
 pub struct RedisServer {
@@ -35,67 +22,62 @@ impl RedisServer {
     /// How soon after a connection was made it may be given up for another.
     const RENEWAL: Duration = Duration::from_millis(500);
 
-    /// A server at this address; nothing is connected yet.
+    /// The server of a `redis://` or `rediss://` URL, which has the user and the database in it; nothing is connected yet.
+    /// A `ca` is PEM certificates of a private authority, trusted instead of the system's, and `timeout` how long one use
+    /// may take.
     ///
     /// # Errors
     /// When the URL or the certificates cannot be used.
-    pub fn new(address: RedisAddress) -> Result<Self, RedisError> {
-        let info = address.url.as_str().into_connection_info()?;
+    pub fn new(
+        url: &str,
+        password: Option<Zeroizing<String>>,
+        ca: Option<Vec<u8>>,
+        timeout: Duration,
+    ) -> RedisResult<Self> {
+        let info = url.into_connection_info()?;
         // Announcing the library takes a right that nothing else here does.
         let mut settings = info.redis_settings().clone().set_skip_set_lib_name();
-        if let Some(password) = &address.password {
+        if let Some(password) = password {
             settings = settings.set_password(password.as_str());
         }
         let info = info.set_redis_settings(settings);
-        let client = match address.ca {
+        let client = match ca {
             Some(ca) => Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: Some(ca) })?,
             None => Client::open(info)?,
         };
-        Ok(Self { client, timeout: address.timeout, connection: Mutex::default() })
+        Ok(Self { client, timeout, connection: Mutex::default() })
     }
 
     /// Lets `work` use the connection until the deadline. Where the connection turns out to be broken, as after a night in
     /// which nobody used it, `work` is done once more; so it must do no harm twice.
     ///
     /// # Errors
-    /// Those of `work`, and a fault when it takes too long or there is no connection.
-    pub async fn run<T, E: From<Fault>>(
-        &self,
-        fault_of: impl Fn(&E) -> Option<&Fault>,
-        work: impl AsyncFn(ConnectionManager) -> Result<T, E>,
-    ) -> Result<T, E> {
+    /// When `work` fails or takes too long, or there is no connection.
+    pub async fn run<T>(&self, work: impl AsyncFn(ConnectionManager) -> RedisResult<T>) -> Result<T, Fault> {
         let work_twice = async |connection| match work(connection).await {
             // The manager has begun to make another.
-            Err(error) if matches!(fault_of(&error), Some(Fault::Transport(_))) => work(self.connection()?).await,
+            Err(error) if error.is_io_error() => work(self.connection()?).await,
             result => result,
         };
-        self.run_once(&fault_of, work_twice).await
+        self.run_once(work_twice).await
     }
 
     /// As [`Self::run`], for `work` that must not be done twice.
     ///
     /// # Errors
-    /// Those of `work`, and a fault when it takes too long or there is no connection.
-    pub async fn run_once<T, E: From<Fault>>(
-        &self,
-        fault_of: impl Fn(&E) -> Option<&Fault>,
-        work: impl AsyncFnOnce(ConnectionManager) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let attempt = at_home(async { work(self.connection()?).await });
-        let result = match timeout(self.timeout, attempt).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(fault)) => Err(fault.into()),
-            Err(_) => Err(Fault::Timeout(self.timeout).into()),
-        };
-        if result.as_ref().is_err_and(|error| fault_of(error).is_some()) {
-            self.give_up_connection();
+    /// When `work` fails or takes too long, or there is no connection.
+    pub async fn run_once<T>(&self, work: impl AsyncFnOnce(ConnectionManager) -> RedisResult<T>) -> Result<T, Fault> {
+        let result = at_home(self.timeout, async { work(self.connection()?).await }).await;
+        if result.is_err() {
+            // The next use makes a new one: the manager replaces one that broke, but not one that has gone silent.
+            self.made().take_if(|(_, made_at)| made_at.elapsed() >= Self::RENEWAL);
         }
         result
     }
 
-    fn connection(&self) -> Result<ConnectionManager, Fault> {
-        let mut connection = self.connection.lock().map_err(|_| Fault::Redis("a use of it panicked".to_owned()))?;
-        if let Some((manager, _)) = &*connection {
+    fn connection(&self) -> RedisResult<ConnectionManager> {
+        let mut made = self.made();
+        if let Some((manager, _)) = &*made {
             return Ok(manager.clone());
         }
         // Within the deadline there is time for one try; the caller decides about the next.
@@ -104,34 +86,22 @@ impl RedisServer {
             .set_connection_timeout(Some(self.timeout))
             .set_response_timeout(Some(self.timeout));
         let manager = ConnectionManager::new_lazy_with_config(self.client.clone(), config)?;
-        *connection = Some((manager.clone(), Instant::now()));
-        Ok(manager)
+        Ok(made.insert((manager, Instant::now())).0.clone())
     }
 
-    /// Lets the next use make a new connection: the manager replaces one that broke, but not one that has gone silent.
-    fn give_up_connection(&self) {
-        if let Ok(mut connection) = self.connection.lock() {
-            connection.take_if(|(_, made_at)| made_at.elapsed() >= Self::RENEWAL);
-        }
+    fn made(&self) -> MutexGuard<'_, Option<(ConnectionManager, Instant)>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What broke the connection, or else the kind of an error and Redis' own code for it; its text may quote a command.
 impl From<RedisError> for Fault {
     fn from(error: RedisError) -> Self {
-        if error.is_io_error() {
-            return Self::Transport(format!("Redis: {error}"));
-        }
         Self::Redis(match (error.code(), error.category()) {
+            _ if error.is_io_error() => error.to_string(),
             (Some(code), "") => code.to_owned(),
             (Some(code), category) => format!("{category} ({code})"),
             (None, category) => category.to_owned(),
         })
-    }
-}
-
-impl std::fmt::Debug for RedisServer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("RedisServer")
     }
 }

@@ -9,23 +9,24 @@ use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
-use usersig::session::{Denial, JwtSettings, KeyError, VerificationKey, set_algorithms};
+use usersig::session::{AlgorithmError, Demands, Denial, JwtCheck, KeyError, VerificationKey, set_algorithms};
 
-use crate::rule::{check, settings};
+use crate::rule::{check, rule_of};
 use crate::support::clock::now;
 use crate::support::keys::{ED25519, P256, RSA, SHARED, TokenKey};
 use crate::support::setup::{Setup, parts};
 use crate::support::{APP, SESSION_SECRET};
 
 /// A rule on the shared secret.
-fn shared() -> JwtSettings {
-    settings(VerificationKey::from_secret(SESSION_SECRET.as_bytes(), None).expect("a secret"))
+fn shared() -> JwtCheck {
+    rule_of(VerificationKey::from_secret(SESSION_SECRET.as_bytes()).expect("a secret"))
 }
 
 /// A rule on a public key, with these algorithms.
-fn public(key: &TokenKey, algorithms: &[&str]) -> JwtSettings {
+fn public(key: &TokenKey, algorithms: &[&str]) -> JwtCheck {
     let names: Vec<_> = algorithms.iter().map(|name| (*name).to_owned()).collect();
-    settings(VerificationKey::from_pem(key.public_pem.as_bytes(), Some(&names)).expect("a key"))
+    let key = VerificationKey::from_pem(key.public_pem.as_bytes()).expect("a key");
+    rule_of(key.with_algorithms(&names).expect("algorithms that fit it"))
 }
 
 /// Claims that are accepted, with these beside or instead; `null` takes one away.
@@ -54,7 +55,7 @@ fn base64url(part: impl AsRef<[u8]>) -> String {
 /// 3.1: only the algorithms that the rule says, whatever the token says.
 #[test]
 fn item_3_1_the_algorithm_is_the_rules_and_not_the_tokens() {
-    assert_eq!(check(shared(), &token(json!({}))), Ok("alice".to_owned()));
+    assert_eq!(check(&shared(), &token(json!({}))), Ok("alice".to_owned()));
     let text = claims(json!({}));
     for alg in ["none", "None", "NONE", "nOnE", "", "HS255", "hs256", "HS256 ", "ES256K", "ES512"] {
         let header = base64url(json!({"alg": alg}).to_string());
@@ -62,26 +63,26 @@ fn item_3_1_the_algorithm_is_the_rules_and_not_the_tokens() {
         let signature = with_header(&json!({"alg": alg}));
         let signature = signature.rsplit('.').next().expect("a signature");
         for token in [format!("{message}."), format!("{message}.{signature}"), message.clone()] {
-            assert!(check(shared(), &token).is_err(), "{alg} {token}");
-            assert!(check(public(&RSA, &["RS256"]), &token).is_err(), "{alg} {token}");
+            assert!(check(&shared(), &token).is_err(), "{alg} {token}");
+            assert!(check(&public(&RSA, &["RS256"]), &token).is_err(), "{alg} {token}");
         }
     }
     for header in
         [json!({}), json!({"alg": null}), json!({"alg": 5}), json!({"alg": ["HS256"]}), json!({"alg": {"a": 1}})]
     {
-        assert_eq!(check(shared(), &with_header(&header)), Err(Denial::Algorithm), "{header}");
+        assert_eq!(check(&shared(), &with_header(&header)), Err(Denial::Algorithm), "{header}");
     }
     // Each other algorithm, by its own right key, where the rule says one.
     for (key, algorithm) in
         [(&*RSA, Algorithm::RS256), (&RSA, Algorithm::PS256), (&P256, Algorithm::ES256), (&ED25519, Algorithm::EdDSA)]
     {
         let foreign = key.token_of(algorithm, &json!({"alg": algorithm}).to_string(), &text);
-        assert_eq!(check(shared(), &foreign), Err(Denial::Algorithm), "{algorithm:?}");
+        assert_eq!(check(&shared(), &foreign), Err(Denial::Algorithm), "{algorithm:?}");
     }
     let ps = RSA.token_of(Algorithm::PS256, r#"{"alg":"PS256"}"#, &text);
-    assert_eq!(check(public(&RSA, &["RS256"]), &ps), Err(Denial::Algorithm));
+    assert_eq!(check(&public(&RSA, &["RS256"]), &ps), Err(Denial::Algorithm));
     let relabelled = RSA.token_of(Algorithm::PS256, r#"{"alg":"RS256"}"#, &text);
-    assert_eq!(check(public(&RSA, &["RS256"]), &relabelled), Err(Denial::Signature));
+    assert_eq!(check(&public(&RSA, &["RS256"]), &relabelled), Err(Denial::Signature));
 }
 
 /// 3.1 with 2.1: a public key, which everybody knows, is no secret of an HMAC.
@@ -100,9 +101,9 @@ fn item_3_1_a_public_key_signs_nothing() {
             for (name, hs) in [("HS256", Algorithm::HS256), ("HS384", Algorithm::HS384), ("HS512", Algorithm::HS512)] {
                 let confused =
                     TokenKey::secret(secret).token_of(hs, &json!({"alg": name}).to_string(), &claims(json!({})));
-                assert_eq!(check(public(key, &[algorithm]), &confused), Err(Denial::Algorithm));
+                assert_eq!(check(&public(key, &[algorithm]), &confused), Err(Denial::Algorithm));
             }
-            assert!(secret == der || VerificationKey::from_secret(secret, None).err() == Some(KeyError::PemAsSecret));
+            assert!(secret == der || VerificationKey::from_secret(secret).err() == Some(KeyError::PemAsSecret));
         }
     }
 }
@@ -112,10 +113,12 @@ fn item_3_1_a_public_key_signs_nothing() {
 fn item_3_2_no_rule_can_name_an_unsound_algorithm() {
     for name in ["none", "HS1", "RS1", "RSA1_5", "ES256K", "dir", "A128KW", ""] {
         let names = [name.to_owned()];
-        let secret = VerificationKey::from_secret(SESSION_SECRET.as_bytes(), Some(&names));
-        assert_eq!(secret.err(), Some(KeyError::UnknownAlgorithm { name: name.to_owned() }));
-        assert!(VerificationKey::from_pem(RSA.public_pem.as_bytes(), Some(&names)).is_err());
-        assert!(set_algorithms(&names).is_err());
+        let unknown = AlgorithmError::Unknown(name.to_owned());
+        let secret = VerificationKey::from_secret(SESSION_SECRET.as_bytes()).expect("a secret");
+        assert_eq!(secret.with_algorithms(&names).err().as_ref(), Some(&unknown));
+        let public = VerificationKey::from_pem(RSA.public_pem.as_bytes()).expect("a key");
+        assert_eq!(public.with_algorithms(&names).err().as_ref(), Some(&unknown));
+        assert_eq!(set_algorithms(&names), Err(unknown));
     }
     for mixed in [["HS256", "HS256"], ["RS256", "ES256"], ["RS256", "HS256"], ["EdDSA", "RS256"]] {
         assert!(set_algorithms(&mixed.map(str::to_owned)).is_err(), "{mixed:?}");
@@ -134,8 +137,8 @@ fn item_3_3_every_bit_of_a_token_is_under_its_signature() {
             digits.chars().nth((digits.find(digit).expect("base64url") + 32) % 64).expect("64")
         };
         let changed = format!("{}{other}{}", &token[..at], &token[at + 1..]);
-        assert!(check(shared(), &changed).is_err(), "{at}: {changed}");
-        assert!(check(shared(), &token[..at]).is_err(), "cut at {at}");
+        assert!(check(&shared(), &changed).is_err(), "{at}: {changed}");
+        assert!(check(&shared(), &token[..at]).is_err(), "cut at {at}");
     }
     let part = |at| token.split('.').nth(at).expect("three parts");
     for mixed in [
@@ -155,7 +158,7 @@ fn item_3_3_every_bit_of_a_token_is_under_its_signature() {
         json!({"payload": part(1), "protected": part(0), "signature": part(2)}).to_string(),
         json!({"payload": part(1), "signatures": [{"protected": part(0), "signature": part(2)}]}).to_string(),
     ] {
-        assert!(check(shared(), &mixed).is_err(), "{mixed}");
+        assert!(check(&shared(), &mixed).is_err(), "{mixed}");
     }
     // A signature has one spelling only: no bits left over, no padding, no other alphabet.
     let (message, signature) = token.rsplit_once('.').expect("a signature");
@@ -163,7 +166,7 @@ fn item_3_3_every_bit_of_a_token_is_under_its_signature() {
     for other in (0..4).map(|bits| (last & !3) | bits).filter(|other| *other != last) {
         let other = digits.chars().nth(other).expect("64");
         let respelt = format!("{message}.{}{other}", &signature[..signature.len() - 1]);
-        assert_eq!(check(shared(), &respelt), Err(Denial::Signature), "{respelt}");
+        assert_eq!(check(&shared(), &respelt), Err(Denial::Signature), "{respelt}");
     }
 }
 
@@ -177,13 +180,13 @@ fn item_3_4_points_that_are_not_on_the_curve_and_numbers_out_of_range() {
     der[last] ^= 1;
     let off_curve = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(&der));
     let token = P256.token_of(Algorithm::ES256, r#"{"alg":"ES256"}"#, &claims(json!({})));
-    if let Ok(key) = VerificationKey::from_pem(off_curve.as_bytes(), None) {
-        assert_eq!(check(settings(key), &token), Err(Denial::Signature));
+    if let Ok(key) = VerificationKey::from_pem(off_curve.as_bytes()) {
+        assert_eq!(check(&rule_of(key), &token), Err(Denial::Signature));
     }
     let message = token.rsplit_once('.').expect("a signature").0;
     for signature in [[0; 64], [0xff; 64]] {
         let forged = format!("{message}.{}", base64url(signature));
-        assert_eq!(check(public(&P256, &["ES256"]), &forged), Err(Denial::Signature));
+        assert_eq!(check(&public(&P256, &["ES256"]), &forged), Err(Denial::Signature));
     }
 }
 
@@ -191,24 +194,24 @@ fn item_3_4_points_that_are_not_on_the_curve_and_numbers_out_of_range() {
 #[test]
 fn item_3_5_short_secrets_are_refused() {
     for secret in ["", "secret", "your-256-bit-secret", "0123456789012345678901234567890"] {
-        let refusal = VerificationKey::from_secret(secret.as_bytes(), None).err();
+        let refusal = VerificationKey::from_secret(secret.as_bytes()).err();
         assert_eq!(refusal, Some(KeyError::ShortSecret { length: secret.len() }));
     }
     let blank = TokenKey::secret(b"").token_of(Algorithm::HS256, r#"{"alg":"HS256"}"#, &claims(json!({})));
-    assert_eq!(check(shared(), &blank), Err(Denial::Signature));
+    assert_eq!(check(&shared(), &blank), Err(Denial::Signature));
 }
 
 /// 3.6: nothing is decrypted, and nothing is inflated.
 #[test]
 fn item_3_6_encrypted_and_compressed_tokens_are_refused() {
     let header = base64url(json!({"alg": "dir", "enc": "A256GCM", "zip": "DEF"}).to_string());
-    assert!(check(shared(), &format!("{header}..AAAAAAAAAAAAAAAA.AAAA.AAAAAAAAAAAAAAAAAAAAAA")).is_err());
+    assert!(check(&shared(), &format!("{header}..AAAAAAAAAAAAAAAA.AAAA.AAAAAAAAAAAAAAAAAAAAAA")).is_err());
     let mut deflate = DeflateEncoder::new(Vec::new(), Compression::best());
     deflate.write_all(claims(json!({})).as_bytes()).expect("a Vec takes all");
     let claims = base64url(deflate.finish().expect("a Vec takes all"));
     let message = format!("{}.{claims}", base64url(r#"{"alg":"HS256","zip":"DEF"}"#));
     let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &SHARED.private, Algorithm::HS256).expect("signed");
-    assert_eq!(check(shared(), &format!("{message}.{signature}")), Err(Denial::MalformedToken));
+    assert_eq!(check(&shared(), &format!("{message}.{signature}")), Err(Denial::MalformedToken));
 }
 
 /// 3.7: JSON in UTF-8, read in one way only.
@@ -230,7 +233,7 @@ fn item_3_7_only_utf_8_and_no_name_twice() {
     for claims in
         [latin, utf16, marked, Vec::new(), b"null".to_vec(), b"[]".to_vec(), b"\"alice\"".to_vec(), b"{} {}".to_vec()]
     {
-        assert_eq!(check(shared(), &sign(header, &claims)), Err(Denial::MalformedToken));
+        assert_eq!(check(&shared(), &sign(header, &claims)), Err(Denial::MalformedToken));
     }
     for twice in [
         format!(r#"{{"exp":{exp},"sub":"alice","sub":"bob"}}"#),
@@ -238,17 +241,18 @@ fn item_3_7_only_utf_8_and_no_name_twice() {
         format!(r#"{{"exp":1,"exp":{exp},"sub":"alice"}}"#),
         format!(r#"{{"exp":{exp},"sub":"alice","x":{{"y":1,"y":2}}}}"#),
     ] {
-        assert_eq!(check(shared(), &sign(header, twice.as_bytes())), Err(Denial::DuplicateName), "{twice}");
+        assert_eq!(check(&shared(), &sign(header, twice.as_bytes())), Err(Denial::DuplicateName), "{twice}");
     }
     let both = br#"{"alg":"none","alg":"HS256"}"#;
-    assert_eq!(check(shared(), &sign(both, claims(json!({})).as_bytes())), Err(Denial::DuplicateName));
+    assert_eq!(check(&shared(), &sign(both, claims(json!({})).as_bytes())), Err(Denial::DuplicateName));
 }
 
 /// 3.8: the issuer and the subject are the rule's, exactly.
 #[test]
 fn item_3_8_the_issuer_is_compared_exactly_and_there_is_a_subject() {
-    let rule = || JwtSettings { issuer: Some("https://idp.example.com".to_owned()), ..shared() };
-    assert_eq!(check(rule(), &token(json!({"iss": "https://idp.example.com"}))), Ok("alice".to_owned()));
+    let issuer = || Some("https://idp.example.com".to_owned());
+    let rule = || JwtCheck { demands: Demands { issuer: issuer(), ..Demands::default() }, ..shared() };
+    assert_eq!(check(&rule(), &token(json!({"iss": "https://idp.example.com"}))), Ok("alice".to_owned()));
     for issuer in [
         json!(null),
         json!(""),
@@ -259,7 +263,7 @@ fn item_3_8_the_issuer_is_compared_exactly_and_there_is_a_subject() {
         json!(["https://idp.example.com"]),
         json!({"iss": "https://idp.example.com"}),
     ] {
-        assert_eq!(check(rule(), &token(json!({"iss": issuer}))), Err(Denial::Issuer), "{issuer}");
+        assert_eq!(check(&rule(), &token(json!({"iss": issuer}))), Err(Denial::Issuer), "{issuer}");
     }
     for (subject, denial) in [
         (json!(null), Denial::NoUser),
@@ -269,16 +273,17 @@ fn item_3_8_the_issuer_is_compared_exactly_and_there_is_a_subject() {
         (json!(["alice"]), Denial::UserType),
         (json!({"id": "alice"}), Denial::UserType),
     ] {
-        assert_eq!(check(shared(), &token(json!({"sub": subject}))), Err(denial), "{subject}");
+        assert_eq!(check(&shared(), &token(json!({"sub": subject}))), Err(denial), "{subject}");
     }
 }
 
 /// 3.9: a token is for those whom its audience names.
 #[test]
 fn item_3_9_the_audience_is_demanded() {
-    let rule = || JwtSettings { audience: vec!["im".to_owned()], ..shared() };
+    let audience = || vec!["im".to_owned()];
+    let rule = || JwtCheck { demands: Demands { audience: audience(), ..Demands::default() }, ..shared() };
     for audience in [json!("im"), json!(["web", "im"])] {
-        assert_eq!(check(rule(), &token(json!({"aud": audience}))), Ok("alice".to_owned()));
+        assert_eq!(check(&rule(), &token(json!({"aud": audience}))), Ok("alice".to_owned()));
     }
     for audience in [
         json!(null),
@@ -292,7 +297,7 @@ fn item_3_9_the_audience_is_demanded() {
         json!({"im": true}),
         json!(true),
     ] {
-        assert_eq!(check(rule(), &token(json!({"aud": audience}))), Err(Denial::Audience), "{audience}");
+        assert_eq!(check(&rule(), &token(json!({"aud": audience}))), Err(Denial::Audience), "{audience}");
     }
 }
 
@@ -324,10 +329,10 @@ fn item_3_10_nothing_that_a_token_names_is_fetched_opened_or_believed() {
     let issued = service.metrics().count(&format!(r#"usersig_tickets_total{{app="{APP}",kind="usersig"}}"#));
     assert_eq!(issued, 0, "tickets");
     assert_eq!(
-        check(shared(), &with_header(&json!({"alg": "HS256", "crit": ["exp"], "exp": 1}))),
+        check(&shared(), &with_header(&json!({"alg": "HS256", "crit": ["exp"], "exp": 1}))),
         Err(Denial::CriticalHeader)
     );
-    assert_eq!(check(shared(), &with_header(&json!({"alg": "HS256", "crit": []}))), Err(Denial::CriticalHeader));
+    assert_eq!(check(&shared(), &with_header(&json!({"alg": "HS256", "crit": []}))), Err(Denial::CriticalHeader));
 }
 
 /// 3.11: a type that is not an access token's is refused.
@@ -335,7 +340,7 @@ fn item_3_10_nothing_that_a_token_names_is_fetched_opened_or_believed() {
 fn item_3_11_types_are_told_apart() {
     for typ in ["JWT", "jwt", "at+jwt", "application/at+jwt", "AT+JWT"] {
         assert_eq!(
-            check(shared(), &with_header(&json!({"alg": "HS256", "typ": typ}))),
+            check(&shared(), &with_header(&json!({"alg": "HS256", "typ": typ}))),
             Ok("alice".to_owned()),
             "{typ}"
         );
@@ -351,7 +356,7 @@ fn item_3_11_types_are_told_apart() {
         json!(["JWT"]),
         json!(null),
     ] {
-        let refused = check(shared(), &with_header(&json!({"alg": "HS256", "typ": typ})));
+        let refused = check(&shared(), &with_header(&json!({"alg": "HS256", "typ": typ})));
         assert_eq!(refused, Err(Denial::TokenType), "{typ}");
     }
 }
@@ -371,7 +376,7 @@ fn item_3_12_other_kinds_of_token_are_refused() {
         json!({"at_hash": "77QmUPtjPfzWtF2AnpK9RQ"}),
         json!({"c_hash": "LDktKdoQak3Pk0cnXxCltA"}),
     ] {
-        assert_eq!(check(shared(), &token(kind.clone())), Err(Denial::TokenType), "{kind}");
+        assert_eq!(check(&shared(), &token(kind.clone())), Err(Denial::TokenType), "{kind}");
     }
 }
 
@@ -393,6 +398,6 @@ fn times_bound_every_token() {
         (json!({"iat": now() + 3600}), Denial::NotYetValid),
         (json!({"iat": u64::MAX}), Denial::NotYetValid),
     ] {
-        assert_eq!(check(shared(), &token(times.clone())), Err(denial), "{times}");
+        assert_eq!(check(&shared(), &token(times.clone())), Err(denial), "{times}");
     }
 }

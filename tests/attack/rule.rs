@@ -1,31 +1,25 @@
-//! The `jwt` rule as a function: a key, settings and a token in, the user or the reason out.
+//! The `jwt` rule as a function: a rule and a token in, the user or the reason out.
 
 use actix_web::rt::System;
-use usersig::session::{
-    CheckError, Denial, JwtCheck, JwtSettings, Keys, Pointer, PresentedCredential, VerificationKey,
-};
+use usersig::session::{CheckError, Demands, Denial, JwtCheck, Keys, Pointer, PresentedCredential, VerificationKey};
 use usersig::ticket::UnixTime;
 
 use crate::support::clock::now;
 
-/// The usual settings around a key.
-pub(crate) fn settings(key: VerificationKey) -> JwtSettings {
-    JwtSettings {
+/// The usual rule around a key.
+pub(crate) fn rule_of(key: VerificationKey) -> JwtCheck {
+    JwtCheck {
         keys: Keys::One(key),
-        issuer: None,
-        audience: Vec::new(),
-        authorized_parties: Vec::new(),
+        demands: Demands::default(),
         leeway: 30,
         max_lifetime: 400 * 86_400,
         user: Pointer::to("sub"),
-        require: Vec::new(),
     }
 }
 
 /// Whom `token` names, or why nobody.
-pub(crate) fn check(settings: JwtSettings, token: &str) -> Result<String, Denial> {
+pub(crate) fn check(rule: &JwtCheck, token: &str) -> Result<String, Denial> {
     let credential = PresentedCredential::new(token.as_bytes())?;
-    let rule = JwtCheck::new(settings);
     let session = System::new().block_on(rule.check(&credential, UnixTime::from_secs(now())));
     session.map(|session| session.subject).map_err(|error| match error {
         CheckError::Denied(denial) => denial,

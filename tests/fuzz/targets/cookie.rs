@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 use usersig::http::WatchedRule;
 use usersig::http::credential::present;
 use usersig::metrics::Metrics;
-use usersig::session::{Check, CredentialSource, JwtCheck, JwtSettings, Keys, Pointer, Rule, Unwrap, VerificationKey};
+use usersig::session::{Check, CredentialSource, Demands, JwtCheck, Keys, Pointer, Rule, Unwrap, VerificationKey};
 
 const SECRETS: [&str; 2] = ["the secret of now", "the secret of before"];
 
@@ -25,17 +25,14 @@ static RULES: LazyLock<Vec<WatchedRule>> = LazyLock::new(|| {
         ("header", CredentialSource::Header("x-token".to_owned())),
     ];
     let rule = |(name, source): (&str, CredentialSource)| {
-        let key = VerificationKey::from_secret(&[7; 32], None).expect("a secret");
-        let check = JwtCheck::new(JwtSettings {
+        let key = VerificationKey::from_secret(&[7; 32]).expect("a secret");
+        let check = JwtCheck {
             keys: Keys::One(key),
-            issuer: None,
-            audience: Vec::new(),
-            authorized_parties: Vec::new(),
+            demands: Demands::default(),
             leeway: 30,
             max_lifetime: 1000,
             user: Pointer::to("sub"),
-            require: Vec::new(),
-        });
+        };
         let rule = Rule {
             name: name.to_owned(),
             source,

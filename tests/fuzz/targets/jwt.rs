@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use sha2::Sha256;
 use std::sync::LazyLock;
-use usersig::session::{JwtCheck, JwtSettings, Keys, Pointer, PresentedCredential, VerificationKey};
+use usersig::session::{Demands, JwtCheck, Keys, Pointer, PresentedCredential, VerificationKey};
 use usersig::ticket::UnixTime;
 
 const SECRET: &[u8] = b"the secret of the customer's own back end";
@@ -28,22 +28,23 @@ eorif07tzba3HaQc/V43Jb73L2En/wrBrHxstWCfEiJ8cz327qwWRJcbSg==
 /// The header and claims of the one token of that key.
 const GENUINE: &str = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSIsImlzcyI6Imh0dHBzOi8vaWRwLmV4YW1wbGUuY29tIiwiYXVkIjoiaW0iLCJleHAiOjE3OTAwMDM2MDB9";
 
-static RULE: LazyLock<JwtCheck> = LazyLock::new(|| rule(VerificationKey::from_secret(SECRET, None).expect("a secret")));
+static RULE: LazyLock<JwtCheck> = LazyLock::new(|| rule(VerificationKey::from_secret(SECRET).expect("a secret")));
 
 static PUBLIC_KEY_RULE: LazyLock<JwtCheck> =
-    LazyLock::new(|| rule(VerificationKey::from_pem(PUBLIC.as_bytes(), None).expect("a public key")));
+    LazyLock::new(|| rule(VerificationKey::from_pem(PUBLIC.as_bytes()).expect("a public key")));
 
 fn rule(key: VerificationKey) -> JwtCheck {
-    JwtCheck::new(JwtSettings {
+    JwtCheck {
         keys: Keys::One(key),
-        issuer: Some("https://idp.example.com".to_owned()),
-        audience: vec!["im".to_owned()],
-        authorized_parties: Vec::new(),
+        demands: Demands {
+            issuer: Some("https://idp.example.com".to_owned()),
+            audience: vec!["im".to_owned()],
+            ..Demands::default()
+        },
         leeway: LEEWAY,
         max_lifetime: MAX_LIFETIME,
         user: Pointer::to("sub"),
-        require: Vec::new(),
-    })
+    }
 }
 
 // The first byte says what is signed; the header ends with the first line.

@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use sha2::Sha256;
-use usersig::session::{CheckError, Denial, JwtCheck, JwtSettings, Keys, Pointer, PresentedCredential, VerificationKey};
+use usersig::session::{CheckError, Demands, Denial, JwtCheck, Keys, Pointer, PresentedCredential, VerificationKey};
 use usersig::ticket::UnixTime;
 
 const SECRET: &[u8] = b"the secret of the customer's own back end";
@@ -32,16 +32,13 @@ fuzz_target!(|input: &str| {
     let json = Value::Object(object).to_string();
     let claims: Value = serde_json::from_str(&json).expect("it was written as JSON");
     let rule = |user: Pointer| {
-        JwtCheck::new(JwtSettings {
-            keys: Keys::One(VerificationKey::from_secret(SECRET, None).expect("a secret")),
-            issuer: None,
-            audience: Vec::new(),
-            authorized_parties: Vec::new(),
+        JwtCheck {
+            keys: Keys::One(VerificationKey::from_secret(SECRET).expect("a secret")),
+            demands: Demands::default(),
             leeway: 0,
             max_lifetime: 10_000,
             user,
-            require: Vec::new(),
-        })
+        }
     };
     let Ok(credential) = PresentedCredential::new(signed(&json).as_bytes()) else { return };
     let check = |user: Pointer| {
