@@ -27,7 +27,6 @@ use crate::limit::Limiter;
 use crate::metrics::Metrics;
 use crate::session::CredentialSource;
 use crate::telemetry::{DroppedLines, FLUSH};
-use crate::ticket::SecretKey;
 
 /// How often secret files are looked at and the limits' memory is tidied.
 const POLL: Duration = Duration::from_secs(1);
@@ -191,10 +190,8 @@ impl FollowedSecret {
     /// Reads the secret again and uses it if it is another; one that cannot be used changes nothing.
     fn reload(&mut self, metrics: &Metrics) {
         let Some(source) = &self.source else { return };
-        let read = source.read().map_err(|error| error.to_string());
-        let parsed = read.and_then(|text| SecretKey::parse(&text).map_err(|error| format!("{source} {error}")));
         let app = self.app.id.get();
-        match parsed {
+        match source.read_key() {
             Ok(secret) => {
                 self.complaint = None;
                 let (old, new) = (self.app.key(), secret.fingerprint());

@@ -15,7 +15,7 @@ use actix_web::rt::System;
 use clap::{Args, Parser, Subcommand};
 
 use crate::app::Service;
-use crate::config::{Config, SecretError, SecretSource, parse_duration};
+use crate::config::{Config, SecretSource, parse_lifetime};
 use crate::http::now;
 use crate::limit::Limiter;
 use crate::session::Fault;
@@ -86,7 +86,7 @@ struct SignArgs {
     #[arg(long, value_name = "U")]
     user_id: UserId,
     /// How long the ticket lives, such as 90s, 15m, 24h or 7d
-    #[arg(long, default_value = "24h", value_parser = lifetime, value_name = "DURATION")]
+    #[arg(long, default_value = "24h", value_parser = parse_lifetime, value_name = "DURATION")]
     expire: Lifetime,
     /// Makes it a PrivateMapKey for this numeric TRTC room
     #[arg(long, value_name = "N", conflicts_with = "room_str", value_parser = room)]
@@ -166,7 +166,9 @@ fn finish(result: io::Result<()>, log: Log) -> Result<ExitCode, Failure> {
 /// The configuration; of one that cannot be used, every problem is told.
 fn load(path: &Path) -> Result<Config, Failure> {
     Config::load(path, std::env::vars_os()).map_err(|problems| {
-        problems.iter().for_each(complain);
+        for (key, message) in &problems {
+            complain(format_args!("{key}: {message}"));
+        }
         format!("{} problem(s) in {}", problems.len(), path.display()).into()
     })
 }
@@ -271,15 +273,7 @@ fn secret(file: Option<&Path>) -> Result<Option<SecretKey>, String> {
         None if std::env::var_os("USERSIG_SECRET").is_some() => SecretSource::Env("USERSIG_SECRET".to_owned()),
         None => return Ok(None),
     };
-    let text = source.read().map_err(|error: SecretError| error.to_string())?;
-    SecretKey::parse(&text).map(Some).map_err(|error| format!("{source} {error}"))
-}
-
-fn lifetime(text: &str) -> Result<Lifetime, String> {
-    let whole_seconds = |duration: &Duration| duration.subsec_nanos() == 0;
-    let duration = parse_duration(text).filter(whole_seconds);
-    let duration = duration.ok_or("expected a whole number and a unit, such as 90s, 15m, 24h or 7d")?;
-    Lifetime::try_from(duration.as_secs()).map_err(|error| error.to_string())
+    source.read_key().map(Some)
 }
 
 fn room(text: &str) -> Result<Room, String> {

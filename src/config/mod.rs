@@ -8,9 +8,9 @@ mod section;
 mod session;
 
 pub use app::ConfiguredApp;
-pub use secret::{SecretError, SecretSource};
-pub use section::Problem;
-pub(crate) use section::parse_duration;
+pub(crate) use app::parse_lifetime;
+pub use secret::SecretSource;
+pub use section::Problems;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -25,13 +25,13 @@ use serde_json::{Map, Value};
 use tracing::level_filters::LevelFilter;
 
 use crate::http::Origin;
+use crate::issue::UserIdMapping;
 use crate::limit::Limits;
 use crate::session::Rule;
 use crate::telemetry::{LogFormat, LogSettings, TraceSettings, trace};
-use section::{Section, duration, integer, list, one_of, parsed, shown};
+use section::{Section, duration, expected, integer, list, one_of, parsed};
 
 /// Everything that `usersig serve` needs to know.
-#[derive(Debug)]
 pub struct Config {
     /// Where and how to listen.
     pub server: Server,
@@ -50,7 +50,6 @@ pub struct Config {
 }
 
 /// Where and how to listen.
-#[derive(Debug)]
 pub struct Server {
     /// The public listener.
     pub listen: SocketAddr,
@@ -91,12 +90,11 @@ impl Config {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn load(path: &Path, env: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, Vec<Problem>> {
-        let problems = RefCell::new(Vec::new());
+    pub fn load(path: &Path, env: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, Problems> {
+        let problems = RefCell::default();
         let overrides = overrides(env, &problems);
-        let root =
-            read(path, overrides).map_err(|message| vec![Problem { key: path.display().to_string(), message }])?;
-        let config = Self::from_root(Section::root(root, &problems));
+        let root = read(path, overrides).map_err(|message| Problems::from([(path.display().to_string(), message)]))?;
+        let config = Self::from_root(Section::new(String::new(), root, &problems));
         let problems = problems.into_inner();
         if problems.is_empty() { Ok(config) } else { Err(problems) }
     }
@@ -107,7 +105,8 @@ impl Config {
         let log = log(root.table("log"));
         let traces = root.optional_table("trace").and_then(traces);
         let apps = app::apps(&mut root);
-        let rules = session::rules(&mut root, apps.iter().any(app::ConfiguredApp::hashes_user_ids));
+        let hashes_user_ids = apps.iter().any(|configured| configured.app.policy.user_id == UserIdMapping::Sha256);
+        let rules = session::rules(&mut root, hashes_user_ids);
         let (limits, trusted_hops) = limit::limit(root.table("limit"));
         root.finish();
         Self { server, log, traces, apps, limits, trusted_hops, rules }
@@ -115,23 +114,16 @@ impl Config {
 }
 
 fn server(mut section: Section<'_>) -> Server {
-    let default = Server::default();
-    let second = Duration::from_secs(1);
-    let mut server = Server {
-        listen: section.optional("listen", parsed).unwrap_or(default.listen),
-        ops_listen: section.optional("ops_listen", parsed).unwrap_or(default.ops_listen),
+    let usual = Server::default();
+    let server = Server {
+        listen: section.optional("listen", parsed).unwrap_or(usual.listen),
+        ops_listen: section.optional("ops_listen", parsed).unwrap_or(usual.ops_listen),
         allowed_origins: section.optional("allowed_origins", list(parsed)).unwrap_or_default(),
-        lame_duck: section.optional("lame_duck", duration(Duration::ZERO..=second * 300)).unwrap_or(default.lame_duck),
-        drain: section.optional("drain", duration(second..=second * 3600)).unwrap_or(default.drain),
-        workers: default.workers,
-        max_connections: default.max_connections,
+        lame_duck: section.optional("lame_duck", duration("0s", "5m")).unwrap_or(usual.lame_duck),
+        drain: section.optional("drain", duration("1s", "1h")).unwrap_or(usual.drain),
+        workers: section.optional("workers", integer(1..=256)).unwrap_or(usual.workers),
+        max_connections: section.optional("max_connections", integer(1..=1_000_000)).unwrap_or(usual.max_connections),
     };
-    if let Some(workers) = section.optional("workers", integer(1..=256)) {
-        server.workers = usize::try_from(workers).ok().and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MIN);
-    }
-    if let Some(bound) = section.optional("max_connections", integer(1..=1_000_000)) {
-        server.max_connections = usize::try_from(bound).ok().and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MIN);
-    }
     if server.drain < server.lame_duck {
         section.reject("drain", "is shorter than lame_duck, which is a part of it");
     }
@@ -163,22 +155,15 @@ fn traces(mut section: Section<'_>) -> Option<TraceSettings> {
     let endpoint = section.required("endpoint", "the URL of an OTLP/HTTP collector", |value| {
         if trace::AVAILABLE { check::url(value) } else { Err("needs a build with the cargo feature otlp".to_owned()) }
     });
-    let ratio = section.optional("ratio", ratio).unwrap_or(1.0);
+    let ratio = section.optional("ratio", |value| {
+        expected(value.as_f64().filter(|ratio| (0.0..=1.0).contains(ratio)), value, "a number from 0 to 1")
+    });
     section.finish();
-    Some(TraceSettings { endpoint: endpoint?, ratio })
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "readers take their value")]
-fn ratio(value: Value) -> Result<f64, String> {
-    let ratio = value.as_f64().filter(|ratio| (0.0..=1.0).contains(ratio));
-    ratio.ok_or_else(|| format!("is {}; expected a number from 0 to 1", shown(&value)))
+    Some(TraceSettings { endpoint: endpoint?, ratio: ratio.unwrap_or(1.0) })
 }
 
 /// The environment variables that override scalars of the three sections where that is possible.
-fn overrides(
-    env: impl Iterator<Item = (OsString, OsString)>,
-    problems: &RefCell<Vec<Problem>>,
-) -> HashMap<String, String> {
+fn overrides(env: impl Iterator<Item = (OsString, OsString)>, problems: &RefCell<Problems>) -> HashMap<String, String> {
     const SECTIONS: [&str; 3] = ["SERVER__", "LIMIT__", "LOG__"];
     env.filter_map(|(name, value)| {
         let name = name.into_string().ok()?;
@@ -189,7 +174,7 @@ fn overrides(
             Ok(_) => "overrides nothing; only USERSIG__SERVER__…, USERSIG__LIMIT__… and USERSIG__LOG__… do",
             Err(_) => "is not UTF-8",
         };
-        problems.borrow_mut().push(Problem { key: name, message: message.to_owned() });
+        problems.borrow_mut().insert(name, message.to_owned());
         None
     })
     .collect()

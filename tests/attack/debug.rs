@@ -50,11 +50,11 @@ fn no_secret_is_in_the_debug_form_of_what_holds_it() {
     }
     file("whole.toml", &config);
     let loaded = Config::load(&setup.path("whole.toml"), std::iter::empty()).expect("a good configuration");
-    let shown = format!("{loaded:?} {loaded:#?}");
+    let shown = format!("{:?} {:#?}", loaded.rules, loaded.rules);
     for rule in ["jwt", "keys", "redis", "introspect", "http"] {
         assert!(shown.contains(&format!("Rule({rule})")), "{rule} in {shown}");
     }
-    canaries.are_not_in("the configuration's Debug", &shown);
+    canaries.are_not_in("the rules' Debug", &shown);
     let metrics = Arc::new(Metrics::new());
     let rules: Arc<[_]> = loaded.rules.into_iter().map(|rule| WatchedRule::new(rule, &metrics)).collect();
     let apps: Vec<_> = loaded.apps.into_iter().map(|configured| Arc::new(configured.app)).collect();
