@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::rt::System;
@@ -62,7 +63,7 @@ pub(super) fn run(args: DemoArgs) -> Outcome {
         },
         log: LogSettings { level: LevelFilter::INFO, format: LogFormat::for_stdout() },
         traces: None,
-        apps: vec![ConfiguredApp { app, secret: source }],
+        apps: vec![ConfiguredApp { app: Arc::new(app), secret: source }],
         rules: vec![
             rule("token", CredentialSource::Bearer),
             rule("cookie", CredentialSource::Cookie(COOKIE.to_owned())),

@@ -1,5 +1,7 @@
 //! `[[app]]`: the apps, their secrets and their policies.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::secret::SecretSource;
@@ -10,7 +12,7 @@ use crate::ticket::{Lifetime, Privileges, SdkAppId};
 /// An app, and where its secret can be read again.
 pub struct ConfiguredApp {
     /// The app with the secret as it was first read.
-    pub app: App,
+    pub app: Arc<App>,
     /// Where the secret is; `None` for one that was made up.
     pub secret: Option<SecretSource>,
 }
@@ -44,7 +46,7 @@ fn app(section: &mut Section<'_>) -> Option<ConfiguredApp> {
     });
     let policy = policy(section);
     let (key, source) = secret?;
-    Some(ConfiguredApp { app: App::new(id?, key, policy), secret: Some(source) })
+    Some(ConfiguredApp { app: Arc::new(App::new(id?, key, policy)), secret: Some(source) })
 }
 
 fn policy(section: &mut Section<'_>) -> Policy {

@@ -57,7 +57,7 @@ fn no_secret_is_in_the_debug_form_of_what_holds_it() {
     canaries.are_not_in("the rules' Debug", &shown);
     let metrics = Arc::new(Metrics::new());
     let rules: Arc<[_]> = loaded.rules.into_iter().map(|rule| WatchedRule::new(rule, &metrics)).collect();
-    let apps: Vec<_> = loaded.apps.into_iter().map(|configured| Arc::new(configured.app)).collect();
+    let apps: Vec<_> = loaded.apps.into_iter().map(|configured| configured.app).collect();
     apps[0].replace_key(SecretKey::parse(NEW_APP_SECRET).expect("a secret"));
     let limiter = Limiter::new(loaded.limits);
     canaries.are_not_in("a limiter's Debug", &format!("{limiter:?} {limiter:#?}"));
