@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,9 +57,12 @@ pub(super) fn run(args: DemoArgs) -> Outcome {
     let config = Config {
         server: Server {
             listen: args.listen,
+            ops_listen: args.listen,
+            allowed_origins: Vec::new(),
             lame_duck: Duration::ZERO,
             drain: Duration::from_secs(2),
-            ..Server::default()
+            workers: NonZeroUsize::MIN,
+            max_connections: NonZeroUsize::MIN,
         },
         log: LogSettings { level: LevelFilter::INFO, format: LogFormat::for_stdout() },
         traces: None,

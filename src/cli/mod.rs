@@ -46,11 +46,16 @@ enum Command {
     /// Runs the whole service on loopback with demo sessions and a page to try it
     Demo(demo::DemoArgs),
     /// Runs the service
-    Serve(ConfigArgs),
+    Serve {
+        /// The configuration file
+        #[arg(long, env = "USERSIG_CONFIG", value_name = "FILE")]
+        config: PathBuf,
+    },
     /// Validates a configuration and lists every problem in it
     Check {
-        #[command(flatten)]
-        config: ConfigArgs,
+        /// The configuration file
+        #[arg(long, env = "USERSIG_CONFIG", value_name = "FILE")]
+        config: PathBuf,
         /// Also ask each back end behind a session rule whether it answers
         #[arg(long)]
         probe: bool,
@@ -65,13 +70,6 @@ enum Command {
         #[arg(long, default_value = "http://127.0.0.1:9090/readyz")]
         url: String,
     },
-}
-
-#[derive(Args)]
-struct ConfigArgs {
-    /// The configuration file
-    #[arg(long, env = "USERSIG_CONFIG", value_name = "FILE")]
-    config: PathBuf,
 }
 
 #[derive(Args)]
@@ -121,8 +119,8 @@ struct InspectArgs {
 pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Demo(args) => demo::run(args),
-        Command::Serve(args) => serve(&args.config),
-        Command::Check { config, probe } => check(&config.config, probe),
+        Command::Serve { config } => serve(&config),
+        Command::Check { config, probe } => check(&config, probe),
         Command::Sign(args) => sign(args),
         Command::Inspect(args) => inspect_ticket(args),
         Command::Healthcheck { url } => healthcheck(&url),

@@ -2,7 +2,6 @@
 
 mod app;
 mod check;
-mod limit;
 mod secret;
 mod section;
 mod session;
@@ -16,7 +15,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 use std::time::Duration;
 
@@ -26,9 +25,11 @@ use tracing::level_filters::LevelFilter;
 
 use crate::http::Origin;
 use crate::issue::UserIdMapping;
-use crate::limit::Limits;
-use crate::session::Rule;
+use crate::limit::{Limits, Rate};
+use crate::session::{RedisAddress, RedisServer, Rule};
 use crate::telemetry::{LogFormat, LogSettings, TraceSettings, trace};
+use check::{file, redis_url, url};
+use secret::reference;
 use section::{Section, duration, expected, integer, list, one_of, parsed};
 
 /// Everything that `usersig serve` needs to know.
@@ -67,24 +68,6 @@ pub struct Server {
     pub max_connections: NonZeroUsize,
 }
 
-/// Connections at once where nothing is said: 110 MB of memory if all of them are there.
-const MAX_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
-
-impl Default for Server {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
-            ops_listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
-            allowed_origins: Vec::new(),
-            lame_duck: Duration::from_secs(5),
-            drain: Duration::from_secs(20),
-            // Counts the cores that the cgroup grants.
-            workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            max_connections: MAX_CONNECTIONS,
-        }
-    }
-}
-
 impl Config {
     /// Reads the file at `path`, with the environment variables `env` on top.
     ///
@@ -107,22 +90,27 @@ impl Config {
         let apps = app::apps(&mut root);
         let hashes_user_ids = apps.iter().any(|configured| configured.app.policy.user_id == UserIdMapping::Sha256);
         let rules = session::rules(&mut root, hashes_user_ids);
-        let (limits, trusted_hops) = limit::limit(root.table("limit"));
+        let (limits, trusted_hops) = limit(root.table("limit"));
         root.finish();
         Self { server, log, traces, apps, limits, trusted_hops, rules }
     }
 }
 
 fn server(mut section: Section<'_>) -> Server {
-    let usual = Server::default();
+    /// 110 MB of memory if all of them are there.
+    const MAX_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
+    let any: SocketAddr = ([0, 0, 0, 0], 8080).into();
+    let loopback: SocketAddr = ([127, 0, 0, 1], 9090).into();
+    // As many as the cgroup grants cores.
+    let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let server = Server {
-        listen: section.optional("listen", parsed).unwrap_or(usual.listen),
-        ops_listen: section.optional("ops_listen", parsed).unwrap_or(usual.ops_listen),
+        listen: section.optional("listen", parsed).unwrap_or(any),
+        ops_listen: section.optional("ops_listen", parsed).unwrap_or(loopback),
         allowed_origins: section.optional("allowed_origins", list(parsed)).unwrap_or_default(),
-        lame_duck: section.optional("lame_duck", duration("0s", "5m")).unwrap_or(usual.lame_duck),
-        drain: section.optional("drain", duration("1s", "1h")).unwrap_or(usual.drain),
-        workers: section.optional("workers", integer(1..=256)).unwrap_or(usual.workers),
-        max_connections: section.optional("max_connections", integer(1..=1_000_000)).unwrap_or(usual.max_connections),
+        lame_duck: section.optional("lame_duck", duration("0s", "5m")).unwrap_or(Duration::from_secs(5)),
+        drain: section.optional("drain", duration("1s", "1h")).unwrap_or(Duration::from_secs(20)),
+        workers: section.optional("workers", integer(1..=256)).unwrap_or_else(cores),
+        max_connections: section.optional("max_connections", integer(1..=1_000_000)).unwrap_or(MAX_CONNECTIONS),
     };
     if server.drain < server.lame_duck {
         section.reject("drain", "is shorter than lame_duck, which is a part of it");
@@ -153,13 +141,50 @@ fn log(mut section: Section<'_>) -> LogSettings {
 
 fn traces(mut section: Section<'_>) -> Option<TraceSettings> {
     let endpoint = section.required("endpoint", "the URL of an OTLP/HTTP collector", |value| {
-        if trace::AVAILABLE { check::url(value) } else { Err("needs a build with the cargo feature otlp".to_owned()) }
+        if trace::AVAILABLE { url(value) } else { Err("needs a build with the cargo feature otlp".to_owned()) }
     });
     let ratio = section.optional("ratio", |value| {
         expected(value.as_f64().filter(|ratio| (0.0..=1.0).contains(ratio)), value, "a number from 0 to 1")
     });
     section.finish();
     Some(TraceSettings { endpoint: endpoint?, ratio: ratio.unwrap_or(1.0) })
+}
+
+/// The limits, and how many proxies are believed about a caller's address.
+fn limit(mut section: Section<'_>) -> (Limits, usize) {
+    const BURST: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
+    let limits = Limits {
+        per_user: section.optional("per_user", rate).unwrap_or_else(|| "30/m".parse().ok()),
+        burst: section.optional("burst", integer(1..=1_000_000)).unwrap_or(BURST),
+        per_address: section.optional("per_address", rate).unwrap_or_else(|| "600/m".parse().ok()),
+        shared: store(&mut section),
+    };
+    let trusted_hops = section.optional("trusted_hops", integer(0..=16)).unwrap_or(0);
+    section.finish();
+    (limits, trusted_hops)
+}
+
+/// Redis where `store` names one; `None` for memory.
+fn store(section: &mut Section<'_>) -> Option<RedisServer> {
+    let url = section.optional("store", |value| match value.as_str() {
+        Some("memory") => Ok(None),
+        _ => redis_url(value).map(Some).map_err(|error| format!("{error}, or \"memory\"")),
+    });
+    let password = section.optional("password", reference);
+    let ca = section.optional("ca_file", file);
+    let timeout = section.optional("timeout", duration("10ms", "1s")).unwrap_or(Duration::from_millis(100));
+    let Some(url) = url.flatten() else {
+        if password.is_some() || ca.is_some() {
+            section.reject("store", "is memory, which takes no password and no ca_file");
+        }
+        return None;
+    };
+    section.accept("store", RedisServer::new(RedisAddress { url, password, ca, timeout }))
+}
+
+/// A rate, or `None` for "off".
+fn rate(value: &Value) -> Result<Option<Rate>, String> {
+    if value == "off" { Ok(None) } else { parsed(value).map(Some) }
 }
 
 /// The environment variables that override scalars of the three sections where that is possible.

@@ -180,18 +180,10 @@ pub(super) fn one_of<T, const N: usize>(words: [(&'static str, T); N]) -> impl F
 
 /// A duration as people write it: a whole number and `ms`, `s`, `m`, `h` or `d`.
 pub(super) fn parse_duration(text: &str) -> Option<Duration> {
-    let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(unit_at);
-    let number: u64 = number.parse().ok()?;
-    let seconds = match unit {
-        "ms" => return Some(Duration::from_millis(number)),
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        _ => return None,
-    };
-    number.checked_mul(seconds).map(Duration::from_secs)
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
+    let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+    let (_, millis) = units.into_iter().find(|(name, _)| *name == unit)?;
+    number.parse::<u64>().ok()?.checked_mul(millis).map(Duration::from_millis)
 }
 
 /// A value as a message shows it, cut where it is long.
