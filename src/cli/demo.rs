@@ -7,19 +7,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::rt::System;
 use clap::Args;
 use tracing::level_filters::LevelFilter;
 
-use super::{Outcome, finish, usage};
-use crate::app::Service;
+use super::{Outcome, start, usage};
 use crate::config::{Config, ConfiguredApp, SecretSource, Server};
 use crate::http::demo::{COOKIE, Demo};
 use crate::http::now;
 use crate::issue::{App, Policy, RoomPolicy, Rooms};
 use crate::limit::Limits;
 use crate::session::{Check, CredentialSource, JwtCheck, JwtSettings, Keys, Pointer, Rule, VerificationKey};
-use crate::telemetry::{Log, LogFormat, LogSettings};
+use crate::telemetry::{LogFormat, LogSettings};
 use crate::ticket::{Privileges, SdkAppId, SecretKey, UserId};
 
 #[derive(Args)]
@@ -74,14 +72,15 @@ pub(super) fn run(args: DemoArgs) -> Outcome {
         limits: Limits { per_user: None, burst: NonZeroU32::MIN, per_address: None, shared: None },
         trusted_hops: 0,
     };
-    let log = Log::start(&config.log, None)?;
-    let service = Service::new(config, log.dropped()).serve_demo(|address| {
-        let demo = Demo::new(id, is_real_app, session_secret.as_bytes(), address);
-        // The page works without these lines.
-        let _ = io::stdout().write_all(welcome(&demo, address, id, is_real_app).as_bytes());
-        demo
-    });
-    finish(System::new().block_on(service), log)
+    start(config, async |service| {
+        let demo = |address| {
+            let demo = Demo::new(id, is_real_app, session_secret.as_bytes(), address);
+            // The page works without these lines.
+            let _ = io::stdout().write_all(welcome(&demo, address, id, is_real_app).as_bytes());
+            demo
+        };
+        service.serve_demo(demo).await
+    })
 }
 
 /// A rule that recognises the demo's own sessions.

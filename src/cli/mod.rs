@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use actix_web::rt::System;
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser};
 use reqwest::{Client, StatusCode, redirect};
 
 use crate::app::Service;
@@ -36,12 +36,6 @@ type Outcome = Result<ExitCode, Box<dyn Error>>;
 /// Issues UserSigs for Tencent Cloud Chat and TRTC to the users that your own back end has logged in.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
 enum Command {
     /// Runs the whole service on loopback with demo sessions and a page to try it
     Demo(demo::DemoArgs),
@@ -117,9 +111,9 @@ struct InspectArgs {
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let outcome = match Command::parse() {
         Command::Demo(args) => demo::run(args),
-        Command::Serve { config } => serve(&config),
+        Command::Serve { config } => load(&config).and_then(|config| start(config, Service::serve)),
         Command::Check { config, probe } => check(&config, probe),
         Command::Sign(args) => sign(args),
         Command::Inspect(args) => inspect_ticket(args),
@@ -133,18 +127,14 @@ pub fn run() -> ExitCode {
 
 /// Ends the process as clap does where it has not been given what it needs.
 fn usage(error: impl Display) -> ! {
-    Cli::command().error(ErrorKind::ValueValidation, error).exit()
+    Command::command().error(ErrorKind::ValueValidation, error).exit()
 }
 
-fn serve(path: &Path) -> Outcome {
-    let config = load(path)?;
+/// Logs and runs the service until it ends, and the log to its own end.
+fn start(config: Config, serve: impl AsyncFnOnce(Service) -> io::Result<()>) -> Outcome {
     let log = Log::start(&config.log, config.traces.as_ref())?;
     let service = Service::new(config, log.dropped());
-    finish(System::new().block_on(service.serve()), log)
-}
-
-/// Writes the log to its end, and says what ended the service if it was an error.
-fn finish(result: io::Result<()>, log: Log) -> Outcome {
+    let result = System::new().block_on(serve(service));
     log.end();
     Ok(result.map(|()| ExitCode::SUCCESS)?)
 }

@@ -23,20 +23,17 @@ pub(super) fn check(section: &mut Section<'_>) -> Option<Check> {
     type Kind = fn(&mut Section<'_>) -> Option<Check>;
     let kinds: [(_, Kind); 4] = [("http", http), ("redis", redis), ("jwt", jwt), ("introspect", introspect)];
     let read = section.required("check", "\"http\", \"redis\", \"jwt\" or \"introspect\"", one_of(kinds));
-    if read.is_none() {
-        section.take_any_key();
-    }
+    section.takes_any_key = read.is_none();
     read?(section)
 }
 
 fn http(section: &mut Section<'_>) -> Option<Check> {
     let url = section.required("url", "the address to ask, such as \"http://backend:8000/me\"", url);
-    let methods = [("GET", Method::GET), ("POST", Method::POST)];
-    let method = section.optional("method", one_of(methods)).unwrap_or(Method::GET);
     let user = section.required("user", "where the user's id is in the answer, such as \"/data/id\"", parsed);
     let backend = backend(section);
+    let methods = [("GET", Method::GET), ("POST", Method::POST)];
     let settings = HttpSettings {
-        method,
+        method: section.optional("method", one_of(methods)).unwrap_or(Method::GET),
         expires: section.optional("expires", parsed),
         require: section.optional("require", pointers).unwrap_or_default(),
         deny: section.optional("deny", pointers).unwrap_or_default(),
@@ -52,10 +49,9 @@ fn introspect(section: &mut Section<'_>) -> Option<Check> {
     let client_id = section.required("client_id", "our client's id at the authorization server", not_empty);
     let client_secret = section.required("client_secret", "where our client's secret is", reference);
     let auths = [("client_secret_basic", ClientAuth::Basic), ("client_secret_post", ClientAuth::Post)];
-    let client_auth = section.optional("client_auth", one_of(auths)).unwrap_or(ClientAuth::Basic);
     let backend = backend(section);
     let settings = IntrospectSettings {
-        client_auth,
+        client_auth: section.optional("client_auth", one_of(auths)).unwrap_or(ClientAuth::Basic),
         issuer: section.optional("issuer", not_empty),
         audience: section.optional("audience", list(not_empty)).unwrap_or_default(),
         authorized_parties: section.optional("authorized_parties", list(not_empty)).unwrap_or_default(),
@@ -99,9 +95,9 @@ fn decode(section: &mut Section<'_>) -> Option<Decode> {
         let meaning = "a pointer to the user in the JSON, such as \"/userId\"";
         return section.required("user", meaning, parsed).map(Decode::Json);
     }
-    let refuse =
-        |_: &Value| Err("points into JSON; the whole value is the user of this decode, so leave it out".to_owned());
-    section.optional::<()>("user", refuse);
+    if section.optional("user", |_| Ok(())).is_some() {
+        section.reject("user", "points into JSON; the whole value is the user of this decode, so leave it out");
+    }
     Some(if word == "string" { Decode::Text } else { Decode::JavaString })
 }
 
@@ -109,17 +105,15 @@ fn unwrap(section: &mut Section<'_>) -> Unwrap {
     let secrets = section.optional("secrets", list(reference)).unwrap_or_default();
     let kinds = [("none", Unwrap::None), ("express", Unwrap::Express(secrets)), ("base64", Unwrap::Base64)];
     let unwrap = section.optional("unwrap", one_of(kinds)).unwrap_or(Unwrap::None);
+    let has_secrets = section.raw("secrets").is_some();
     match &unwrap {
-        Unwrap::Express(secrets) if secrets.is_empty() => section.reject(
-            "secrets",
-            "is missing or empty; give the secret of express-session, as in [\"env:SESSION_SECRET\"], and the old one \
-             behind it while it is rotated",
-        ),
-        Unwrap::None | Unwrap::Base64 if section.raw("secrets").is_some() => {
-            section.reject(
-                "unwrap",
-                "is not \"express\", and nothing else takes secrets; set it to that, or leave them out",
-            );
+        Unwrap::Express(secrets) if secrets.is_empty() => {
+            let message = "is missing or empty; give express-session's secret, as in [\"env:SESSION_SECRET\"], and the \
+                           old one behind it while it is rotated";
+            section.reject("secrets", message);
+        }
+        Unwrap::None | Unwrap::Base64 if has_secrets => {
+            section.reject("unwrap", "is not \"express\", and secrets are for that alone");
         }
         Unwrap::Express(_) | Unwrap::None | Unwrap::Base64 => {}
     }
@@ -142,22 +136,18 @@ fn redis_address(section: &mut Section<'_>) -> Option<RedisAddress> {
 /// A Redis URL without a password.
 pub(super) fn redis_url(value: &Value) -> Result<String, String> {
     let text = text(value)?;
-    match Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "redis" | "rediss") && url.has_host()) {
-        None => Err("is not of the form \"redis://user@host:6379/0\"".to_owned()),
-        Some(url) if url.password().is_some() => {
-            Err("holds a password; put a reference to it under `password`".to_owned())
-        }
-        Some(_) => Ok(text),
+    let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "redis" | "rediss") && url.has_host());
+    match url.ok_or("is not of the form \"redis://user@host:6379/0\"")?.password() {
+        Some(_) => Err("holds a password; put a reference to it under `password`".to_owned()),
+        None => Ok(text),
     }
 }
 
 fn jwt(section: &mut Section<'_>) -> Option<Check> {
     let issuer = section.optional("issuer", not_empty);
     let keys = keys(section, issuer.as_deref());
-    if keys.is_none() {
-        // Which keys belong here depends on what verifies.
-        section.take_any_key();
-    }
+    // Which other keys belong here depends on what verifies.
+    section.takes_any_key = keys.is_none();
     Some(Check::Jwt(JwtCheck::new(JwtSettings {
         issuer,
         audience: section.optional("audience", list(not_empty)).unwrap_or_default(),

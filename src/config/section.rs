@@ -21,7 +21,8 @@ pub(super) struct Section<'p> {
     path: String,
     table: Map<String, Value>,
     asked: Vec<&'static str>,
-    takes_any_key: bool,
+    /// Lets the keys pass that nobody asks for: what they should be hangs on one that is wrong.
+    pub(super) takes_any_key: bool,
     problems: &'p RefCell<Problems>,
 }
 
@@ -101,11 +102,6 @@ impl<'p> Section<'p> {
         }
         let section = |(index, table)| Section::new(format!("{}[{index}]", self.path_of(key)), table, self.problems);
         tables.into_iter().enumerate().map(section).collect()
-    }
-
-    /// Lets the keys pass that nobody asks for: what they should be hangs on one that is wrong.
-    pub(super) fn take_any_key(&mut self) {
-        self.takes_any_key = true;
     }
 
     /// Ends the reading: every key that was not asked for is a problem.
