@@ -27,10 +27,8 @@ use crate::ticket::{
     inspect,
 };
 
-/// A file could not be used, a ticket is not valid, a check has found problems. A wrong command line is a 2, as clap has it.
-const FAILED: u8 = 1;
-
-/// How a command ends: with its exit code, or with what has kept it from doing its work.
+/// How a command ends: well, or with a finding such as a ticket that is not valid, or with what has kept it from doing its
+/// work. The last two are a 1. A wrong command line is a 2, as clap has it.
 type Outcome = Result<ExitCode, Box<dyn Error>>;
 
 /// Issues UserSigs for Tencent Cloud Chat and TRTC to the users that your own back end has logged in.
@@ -121,7 +119,7 @@ pub fn run() -> ExitCode {
     };
     outcome.unwrap_or_else(|error| {
         complain(format_args!("usersig: {error}"));
-        FAILED.into()
+        ExitCode::FAILURE
     })
 }
 
@@ -161,7 +159,7 @@ fn check(path: &Path, probe: bool) -> Outcome {
         None => writeln!(stdout, "{name}: ok, needs no back end"),
         Some(Ok(finding)) => writeln!(stdout, "{name}: ok, {finding}"),
         Some(Err(fault)) => {
-            code = FAILED.into();
+            code = ExitCode::FAILURE;
             writeln!(stdout, "{name}: failed, {fault}")
         }
     };
@@ -206,7 +204,7 @@ fn inspect_ticket(args: InspectArgs) -> Outcome {
         },
     );
     writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&inspection)?)?;
-    Ok(if inspection.verdict == Verdict::Valid { ExitCode::SUCCESS } else { FAILED.into() })
+    Ok(if inspection.verdict == Verdict::Valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn healthcheck(url: &str) -> Outcome {

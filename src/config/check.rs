@@ -68,7 +68,6 @@ fn introspect(section: &mut Section<'_>) -> Option<Check> {
 fn redis(section: &mut Section<'_>) -> Option<Check> {
     let unwrap = unwrap(section);
     let key = section.required("key", "the session's key, such as \"sess:{id}\"", template("{id}"));
-    let decode = decode(section);
     let max_in_flight = max_in_flight(section);
     let address = redis_address(section);
     let settings = RedisSettings {
@@ -76,8 +75,8 @@ fn redis(section: &mut Section<'_>) -> Option<Check> {
         min_ttl: section.optional("min_ttl", duration("0s", "1d")).unwrap_or_default(),
         deny_if_exists: section.optional("deny_if_exists", template("{user}")),
         require: section.optional("require", pointers).unwrap_or_default(),
+        decode: decode(section),
         key: key?,
-        decode: decode?,
     };
     if !settings.require.is_empty() && !matches!(settings.decode, Decode::Json(_)) {
         section.reject("require", "looks into JSON; set decode = \"json\", or leave it out");
@@ -87,18 +86,18 @@ fn redis(section: &mut Section<'_>) -> Option<Check> {
 }
 
 /// What a value is: JSON where `user` points into it, text where it does not, unless it is said.
-fn decode(section: &mut Section<'_>) -> Option<Decode> {
+fn decode(section: &mut Section<'_>) -> Decode {
     let usual = if section.raw("user").is_some() { "json" } else { "string" };
     let words = [("string", "string"), ("json", "json"), ("java-string", "java-string")];
     let word = section.optional("decode", one_of(words)).unwrap_or(usual);
     if word == "json" {
         let meaning = "a pointer to the user in the JSON, such as \"/userId\"";
-        return section.required("user", meaning, parsed).map(Decode::Json);
+        return Decode::Json(section.required("user", meaning, parsed).unwrap_or_else(|| Pointer::to("sub")));
     }
     if section.optional("user", |_| Ok(())).is_some() {
         section.reject("user", "points into JSON; the whole value is the user of this decode, so leave it out");
     }
-    Some(if word == "string" { Decode::Text } else { Decode::JavaString })
+    if word == "string" { Decode::Text } else { Decode::JavaString }
 }
 
 fn unwrap(section: &mut Section<'_>) -> Unwrap {
