@@ -107,9 +107,10 @@ fn unwrap(section: &mut Section<'_>) -> Unwrap {
     let has_secrets = section.raw("secrets").is_some();
     match &unwrap {
         Unwrap::Express(secrets) if secrets.is_empty() => {
-            let message = "is missing or empty; give express-session's secret, as in [\"env:SESSION_SECRET\"], and the \
-                           old one behind it while it is rotated";
-            section.reject("secrets", message);
+            let found = if has_secrets { "empty" } else { "missing" };
+            let advice =
+                "give express-session's secret, as in [\"env:SESSION_SECRET\"]; an old one may stand behind it";
+            section.reject("secrets", format_args!("is {found}; {advice}"));
         }
         Unwrap::None | Unwrap::Base64 if has_secrets => {
             section.reject("unwrap", "is not \"express\", and secrets are for that alone");
@@ -169,22 +170,19 @@ fn keys(section: &mut Section<'_>, issuer: Option<&str>) -> Option<Keys> {
         ("base64", |text| STANDARD.decode(text).ok()),
         ("hex", |text| hex::decode(text).ok()),
     ];
-    let secret = section.optional("secret", reference);
     let decode = section.optional("secret_encoding", one_of(encodings)).unwrap_or(encodings[0].1);
+    let secret = section.optional("secret", |value| {
+        let secret = decode(&reference(value)?).map(Zeroizing::new);
+        secret.ok_or_else(|| "is not of its secret_encoding".to_owned())
+    });
     let public_key = section.optional("public_key", reference);
     let jwks = section.optional("jwks", key_source);
     let algorithms = section.optional("algs", list(text));
+    let algorithms = algorithms.as_deref();
     let given: Vec<_> = ["secret", "public_key", "jwks"].into_iter().filter(|key| section.raw(key).is_some()).collect();
     match given[..] {
-        ["secret"] => {
-            let secret = decode(&secret?).map(Zeroizing::new).ok_or("is not of its secret_encoding");
-            let secret = section.accept("secret", secret)?;
-            one_key(section, "secret", VerificationKey::from_secret(&secret, algorithms.as_deref()))
-        }
-        ["public_key"] => {
-            let key = VerificationKey::from_pem(public_key?.as_bytes(), algorithms.as_deref());
-            one_key(section, "public_key", key)
-        }
+        ["secret"] => one_key(section, "secret", VerificationKey::from_secret(&secret?, algorithms)),
+        ["public_key"] => one_key(section, "public_key", VerificationKey::from_pem(public_key?.as_bytes(), algorithms)),
         [] if section.raw("issuer").is_some() => {
             let source = issuer.and_then(|issuer| section.accept("issuer", discovery(issuer)));
             key_set(section, source, algorithms)
@@ -207,7 +205,7 @@ fn one_key(section: &Section<'_>, key: &str, result: Result<VerificationKey, Key
     section.accept(key, result).map(Keys::One)
 }
 
-fn key_set(section: &mut Section<'_>, source: Option<KeySource>, algorithms: Option<Vec<String>>) -> Option<Keys> {
+fn key_set(section: &mut Section<'_>, source: Option<KeySource>, algorithms: Option<&[String]>) -> Option<Keys> {
     let names_some = |key| section.raw(key).is_some_and(|names| *names != json!([]));
     if !names_some("audience") && !names_some("authorized_parties") {
         let message = "is missing; without audience or authorized_parties, tokens that the issuer gave to other clients \
@@ -215,8 +213,8 @@ fn key_set(section: &mut Section<'_>, source: Option<KeySource>, algorithms: Opt
         section.reject("audience", message);
     }
     let backend = backend(section);
-    let names = algorithms.unwrap_or_else(|| vec!["RS256".to_owned()]);
-    let algorithms = section.accept("algs", set_algorithms(&names))?;
+    let usual = ["RS256".to_owned()];
+    let algorithms = section.accept("algs", set_algorithms(algorithms.unwrap_or(&usual)))?;
     let set = section.accept("ca_file", KeySet::new(source?, algorithms, backend))?;
     section.accept("jwks", set.read_file().map_err(|fault| format!("has {fault}")))?;
     Some(Keys::Set(Arc::new(set)))
