@@ -104,7 +104,6 @@ impl Service {
 
     /// Runs until SIGTERM or SIGINT, then drains; a second signal ends it at once.
     async fn until_told(mut self, server: ActixServer, door: Option<Door>) -> io::Result<()> {
-        let lifecycle = Arc::clone(&self.ops.lifecycle);
         let handle = server.handle();
         let mut server = actix_web::rt::spawn(server);
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -120,30 +119,29 @@ impl Service {
         }
         let mut poll = interval(POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        lifecycle.started();
+        self.ops.lifecycle.started();
         loop {
             tokio::select! {
                 name = end() => {
                     info!(signal = name, "draining");
                     break;
                 }
-                _ = hang_up.recv() => self.reload_secrets(),
-                _ = poll.tick() => {
-                    self.reload_secrets();
-                    self.public.limiter().forget_strangers();
-                }
                 result = &mut server => return result.map_err(io::Error::other)?,
+                _ = hang_up.recv() => {}
+                _ = poll.tick() => self.public.limiter().forget_strangers(),
+            }
+            for secret in &mut self.secrets {
+                secret.reload(&self.ops.metrics);
             }
         }
-        lifecycle.drain();
+        self.ops.lifecycle.drain();
         let drained = async {
             sleep(self.server.lame_duck).await;
             if let Some(door) = door {
                 door.close().await;
             }
-            let stopped = handle.stop(true);
             tokio::select! {
-                () = stopped => {}
+                () = handle.stop(true) => {}
                 () = self.idle() => {}
             }
         };
@@ -163,12 +161,6 @@ impl Service {
         while idle_looks < 5 {
             sleep(LOOK).await;
             idle_looks = if self.ops.metrics.in_flight.get() == 0 { idle_looks + 1 } else { 0 };
-        }
-    }
-
-    fn reload_secrets(&mut self) {
-        for secret in &mut self.secrets {
-            secret.reload(&self.ops.metrics);
         }
     }
 }

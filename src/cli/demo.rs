@@ -50,7 +50,6 @@ pub(super) fn run(args: DemoArgs) -> Outcome {
     let room_policy = RoomPolicy { max_privileges: Privileges::ALL, rooms: Rooms::Any };
     let app = App::new(id, secret, Policy { private_map_key: Some(room_policy), ..Policy::default() });
     let session_secret = random_hex();
-    let rule = |name: &str, source| rule(name, source, session_secret.as_bytes());
     // What `serve` would read from a file.
     let config = Config {
         server: Server {
@@ -66,8 +65,8 @@ pub(super) fn run(args: DemoArgs) -> Outcome {
         traces: None,
         apps: vec![ConfiguredApp { app: Arc::new(app), secret: source }],
         rules: vec![
-            rule("token", CredentialSource::Bearer),
-            rule("cookie", CredentialSource::Cookie(COOKIE.to_owned())),
+            rule("token", CredentialSource::Bearer, session_secret.as_bytes()),
+            rule("cookie", CredentialSource::Cookie(COOKIE.to_owned()), session_secret.as_bytes()),
         ],
         limits: Limits { per_user: None, burst: NonZeroU32::MIN, per_address: None, shared: None },
         trusted_hops: 0,

@@ -99,13 +99,11 @@ impl Config {
 fn server(mut section: Section<'_>) -> Server {
     /// 110 MB of memory if all of them are there.
     const MAX_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
-    let any: SocketAddr = ([0, 0, 0, 0], 8080).into();
-    let loopback: SocketAddr = ([127, 0, 0, 1], 9090).into();
     // As many as the cgroup grants cores.
     let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let server = Server {
-        listen: section.optional("listen", parsed).unwrap_or(any),
-        ops_listen: section.optional("ops_listen", parsed).unwrap_or(loopback),
+        listen: section.optional("listen", parsed).unwrap_or(SocketAddr::from(([0, 0, 0, 0], 8080))),
+        ops_listen: section.optional("ops_listen", parsed).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9090))),
         allowed_origins: section.optional("allowed_origins", list(parsed)).unwrap_or_default(),
         lame_duck: section.optional("lame_duck", duration("0s", "5m")).unwrap_or(Duration::from_secs(5)),
         drain: section.optional("drain", duration("1s", "1h")).unwrap_or(Duration::from_secs(20)),
