@@ -101,10 +101,11 @@ fn decode(section: &mut Section<'_>) -> Decode {
 }
 
 fn unwrap(section: &mut Section<'_>) -> Unwrap {
-    let secrets = section.optional("secrets", list(reference)).unwrap_or_default();
-    let kinds = [("none", Unwrap::None), ("express", Unwrap::Express(secrets)), ("base64", Unwrap::Base64)];
+    let secrets = section.optional("secrets", list(reference));
+    let has_secrets = secrets.is_some();
+    let express = Unwrap::Express(secrets.unwrap_or_default());
+    let kinds = [("none", Unwrap::None), ("express", express), ("base64", Unwrap::Base64)];
     let unwrap = section.optional("unwrap", one_of(kinds)).unwrap_or(Unwrap::None);
-    let has_secrets = section.raw("secrets").is_some();
     match &unwrap {
         Unwrap::Express(secrets) if secrets.is_empty() => {
             let found = if has_secrets { "empty" } else { "missing" };
