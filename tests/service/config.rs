@@ -385,6 +385,7 @@ fn what_only_follows_from_a_problem_is_not_told() {
         (RULES[3], "user = 7\nrequire = { \"/code\" = 200 }\n".to_owned(), "session[0].user"),
         (RULES[3], format!("unwrap = \"spring\"\n{secrets}"), "session[0].unwrap"),
         (RULES[3], secrets.to_owned(), "session[0].unwrap"),
+        (RULES[3], "secrets = 7\n".to_owned(), "session[0].secrets"),
         (&without(RULES[1], "audience"), "audience = []\n".to_owned(), "session[0].audience"),
         (&without(RULES[1], "audience"), "audience = 7\nauthorized_parties = []\n".to_owned(), "session[0].audience"),
         (&without(RULES[1], "audience"), "authorized_parties = 7\n".to_owned(), "session[0].authorized_parties"),
