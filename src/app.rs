@@ -11,20 +11,17 @@ use std::time::Duration;
 use actix_web::dev::Server as ActixServer;
 use actix_web::web::{Data, to};
 use actix_web::{App as ActixApp, HttpServer};
-use prometheus::IntCounter;
 use rustix::process::{Resource, getrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{error, info, warn};
 
-use crate::config::{Config, ConfiguredApp, SecretSource, Server};
+use crate::config::{Config, ConfiguredApp, Server};
 use crate::http::connection::{self, HEADER_TIMEOUT};
 use crate::http::demo::{self, Demo};
 use crate::http::{State, ops, public};
-use crate::issue::App;
 use crate::metrics::Metrics;
 use crate::telemetry::{DroppedLines, FLUSH};
-use crate::ticket::SecretKey;
 
 /// How often secret files are looked at and the limits' memory is tidied.
 const POLL: Duration = Duration::from_secs(1);
@@ -41,7 +38,12 @@ impl Service {
     /// Puts the rooms together.
     pub fn new(config: Config, dropped: DroppedLines) -> Self {
         let metrics = Metrics::new();
-        let (apps, secrets) = config.apps.into_iter().map(|app| follow(app, &metrics)).unzip();
+        let apps: Vec<_> = config.apps.iter().map(|configured| Arc::clone(&configured.app)).collect();
+        for app in &apps {
+            metrics.show_key(app.id, None, app.key().fingerprint());
+        }
+        let follow = |configured| FollowedSecret { configured, complaint: None };
+        let secrets = config.apps.into_iter().map(follow).collect();
         let origins = config.server.allowed_origins.clone();
         let state = State::new(apps, config.rules, origins, config.limits, config.trusted_hops, metrics, dropped);
         Self { server: config.server, state: Data::new(state), secrets }
@@ -109,12 +111,12 @@ impl Service {
                     info!(signal = name, "draining");
                     break;
                 }
-                _ = hang_up.recv() => self.reload_secrets(),
-                _ = poll.tick() => {
-                    self.reload_secrets();
-                    self.state.limiter.forget_strangers();
-                }
                 result = &mut server => return result.map_err(io::Error::other)?,
+                _ = hang_up.recv() => {}
+                _ = poll.tick() => self.state.limiter.forget_strangers(),
+            }
+            for secret in &mut self.secrets {
+                secret.reload(&self.state.metrics);
             }
         }
         self.state.draining.store(true, Ordering::Relaxed);
@@ -123,9 +125,8 @@ impl Service {
             if let Some(door) = door {
                 connection::shut(door).await;
             }
-            let stopped = handle.stop(true);
             tokio::select! {
-                () = stopped => {}
+                () = handle.stop(true) => {}
                 () = self.idle() => {}
             }
         };
@@ -147,51 +148,34 @@ impl Service {
             idle_looks = if self.state.metrics.in_flight.get() == 0 { idle_looks + 1 } else { 0 };
         }
     }
-
-    fn reload_secrets(&mut self) {
-        for secret in &mut self.secrets {
-            secret.reload(&self.state.metrics);
-        }
-    }
 }
 
-/// An app's secret and where it came from.
+/// An app whose secret is read again and again.
 struct FollowedSecret {
-    app: Arc<App>,
-    source: Option<SecretSource>,
-    failures: IntCounter,
+    configured: ConfiguredApp,
     /// What was wrong at the last look; said once, counted each time.
     complaint: Option<String>,
-}
-
-fn follow(configured: ConfiguredApp, metrics: &Metrics) -> (Arc<App>, FollowedSecret) {
-    let app = Arc::new(configured.app);
-    metrics.show_key(app.id, None, app.key().fingerprint());
-    let failures = metrics.app(app.id).reload_failures;
-    (Arc::clone(&app), FollowedSecret { app, source: configured.secret, failures, complaint: None })
 }
 
 impl FollowedSecret {
     /// Reads the secret again and uses it if it is another; one that cannot be used changes nothing.
     fn reload(&mut self, metrics: &Metrics) {
-        let Some(source) = &self.source else { return };
-        let read = source.read().map_err(|error| error.to_string());
-        let parsed = read.and_then(|text| SecretKey::parse(&text).map_err(|error| format!("{source} {error}")));
-        let app = self.app.id.get();
-        match parsed {
+        let ConfiguredApp { app, secret: Some(source) } = &self.configured else { return };
+        let (id, old) = (app.id.get(), app.key());
+        match source.read_key() {
             Ok(secret) => {
                 self.complaint = None;
-                let (old, new) = (self.app.key(), secret.fingerprint());
                 if old.secret != secret {
-                    self.app.replace_key(secret);
-                    metrics.show_key(self.app.id, Some(old.fingerprint()), &new);
-                    info!(app, key = new.as_str(), old_key = old.fingerprint().as_str(), "secret replaced");
+                    let new = secret.fingerprint();
+                    app.replace_key(secret);
+                    metrics.show_key(app.id, Some(old.fingerprint()), &new);
+                    info!(app = id, key = new.as_str(), old_key = old.fingerprint().as_str(), "secret replaced");
                 }
             }
             Err(complaint) => {
-                self.failures.inc();
+                metrics.app(app.id).reload_failures.inc();
                 if self.complaint.as_ref() != Some(&complaint) {
-                    error!(app, cause = complaint, key = self.app.key().fingerprint().as_str(), "secret not replaced");
+                    error!(app = id, cause = complaint, key = old.fingerprint().as_str(), "secret not replaced");
                     self.complaint = Some(complaint);
                 }
             }
@@ -225,14 +209,12 @@ fn spawn_ops(listen: SocketAddr, state: Data<State>) -> io::Result<SocketAddr> {
 /// As many connections as wanted, but no more than three quarters of the descriptors that the process may have: the others
 /// are for back ends, probes and itself.
 fn within_descriptors(wanted: NonZeroUsize) -> NonZeroUsize {
-    let most = getrlimit(Resource::Nofile).current.and_then(|count| usize::try_from(count / 4 * 3).ok());
-    match most.and_then(NonZeroUsize::new) {
-        Some(most) if most < wanted => {
-            warn!(wanted, most, "max_connections is cut to what the limit of open files (ulimit -n) admits");
-            most
-        }
-        _ => wanted,
+    let most = usize::try_from(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) / 4 * 3).ok();
+    let granted = most.and_then(NonZeroUsize::new).unwrap_or(wanted).min(wanted);
+    if granted < wanted {
+        warn!(wanted, most = granted, "max_connections is cut to what the limit of open files (ulimit -n) admits");
     }
+    granted
 }
 
 fn cannot_bind(key: &str, address: SocketAddr, error: &io::Error) -> io::Error {

@@ -50,6 +50,21 @@ pub struct Policy {
     pub private_map_key: Option<RoomPolicy>,
 }
 
+impl Default for Policy {
+    /// A day, and a week for who asks for it.
+    fn default() -> Self {
+        let days = |days: u64| Lifetime::try_from(days * 86_400).expect("a possible lifetime");
+        Self {
+            expire: days(1),
+            max_expire: days(7),
+            within_session: false,
+            user_id: UserIdMapping::AsIs,
+            deny_users: Vec::new(),
+            private_map_key: None,
+        }
+    }
+}
+
 /// How a session's subject becomes a user id of Chat and TRTC, before the rule's prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UserIdMapping {

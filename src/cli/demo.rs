@@ -2,25 +2,23 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::rt::System;
 use clap::Args;
 use tracing::level_filters::LevelFilter;
 
-use super::{Failure, finish, secret, usage};
-use crate::app::Service;
+use super::{Outcome, start, usage};
 use crate::config::{Config, ConfiguredApp, SecretSource, Server};
 use crate::http::demo::{COOKIE, Demo};
 use crate::http::now;
-use crate::issue::{App, Policy, RoomPolicy, Rooms, UserIdMapping};
+use crate::issue::{App, Policy, RoomPolicy, Rooms};
 use crate::limit::Limits;
 use crate::session::{Check, CredentialSource, Demands, JwtCheck, Keys, Pointer, Rule, VerificationKey};
-use crate::telemetry::{Log, LogFormat, LogSettings};
-use crate::ticket::{Lifetime, Privileges, SdkAppId, SecretKey, UserId};
+use crate::telemetry::{LogFormat, LogSettings};
+use crate::ticket::{Privileges, SdkAppId, SecretKey, UserId};
 
 #[derive(Args)]
 pub(super) struct DemoArgs {
@@ -36,68 +34,64 @@ pub(super) struct DemoArgs {
 }
 
 /// Runs the whole service on loopback.
-pub(super) fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: DemoArgs) -> Outcome {
     if !args.listen.ip().is_loopback() {
         let message =
             "the demo signs for whoever asks and listens on loopback only; `usersig serve` is for everything else";
-        return Err(usage(format_args!("--listen {}: {message}", args.listen)));
+        usage(format_args!("--listen {}: {message}", args.listen));
     }
-    let is_real_app = args.sdk_app_id.is_some();
     let id = args.sdk_app_id.unwrap_or_else(|| SdkAppId::try_from(1_400_000_000).expect("a possible SDKAppID"));
-    let secret = match &args.secret_file {
-        Some(file) => secret(Some(file))?,
-        None => None,
+    let source = args.secret_file.map(SecretSource::File);
+    let is_real_app = source.is_some();
+    let secret = match &source {
+        Some(source) => source.read_key()?,
+        None => SecretKey::parse(&random_hex()).expect("64 hex digits"),
     };
-    let secret = secret.unwrap_or_else(|| SecretKey::parse(&random_hex()).expect("64 hex digits"));
+    let room_policy = RoomPolicy { max_privileges: Privileges::ALL, rooms: Rooms::Any };
+    let app = App::new(id, secret, Policy { private_map_key: Some(room_policy), ..Policy::default() });
     let session_secret = random_hex();
-    let config = config(args.listen, id, secret, args.secret_file, session_secret.as_bytes());
-    let log = Log::start(&config.log, None)?;
-    let service = Service::new(config, log.dropped()).serve_demo(|address| {
-        let demo = Demo::new(id, is_real_app, session_secret.as_bytes(), address);
-        // The page works without these lines.
-        let _ = io::stdout().write_all(welcome(&demo, address, id, is_real_app).as_bytes());
-        demo
-    });
-    finish(System::new().block_on(service), log)
-}
-
-/// What `serve` would read from a file.
-fn config(listen: SocketAddr, id: SdkAppId, secret: SecretKey, file: Option<PathBuf>, session_secret: &[u8]) -> Config {
-    let day = 86_400;
-    let days = |days: u64| Lifetime::try_from(days * day).expect("a possible lifetime");
-    let policy = Policy {
-        expire: days(1),
-        max_expire: days(7),
-        within_session: false,
-        user_id: UserIdMapping::AsIs,
-        deny_users: Vec::new(),
-        private_map_key: Some(RoomPolicy { max_privileges: Privileges::ALL, rooms: Rooms::Any }),
-    };
-    let rule = |name: &str, source| Rule {
-        name: name.to_owned(),
-        source,
-        check: Check::Jwt(JwtCheck {
-            keys: Keys::One(VerificationKey::from_secret(session_secret).expect("a secret of 64 bytes")),
-            demands: Demands::default(),
-            leeway: 30,
-            max_lifetime: day,
-            user: Pointer::to("sub"),
-        }),
-        user_prefix: String::new(),
-        deny_users: Vec::new(),
-    };
-    Config {
-        server: Server { listen, lame_duck: Duration::ZERO, drain: Duration::from_secs(2), ..Server::default() },
+    // What `serve` would read from a file.
+    let config = Config {
+        server: Server {
+            listen: args.listen,
+            ops_listen: args.listen,
+            allowed_origins: Vec::new(),
+            lame_duck: Duration::ZERO,
+            drain: Duration::from_secs(2),
+            workers: NonZeroUsize::MIN,
+            max_connections: NonZeroUsize::MIN,
+        },
         log: LogSettings { level: LevelFilter::INFO, format: LogFormat::for_stdout() },
         traces: None,
-        apps: vec![ConfiguredApp { app: App::new(id, secret, policy), secret: file.map(SecretSource::File) }],
+        apps: vec![ConfiguredApp { app: Arc::new(app), secret: source }],
         rules: vec![
-            rule("token", CredentialSource::Bearer),
-            rule("cookie", CredentialSource::Cookie(COOKIE.to_owned())),
+            rule("token", CredentialSource::Bearer, session_secret.as_bytes()),
+            rule("cookie", CredentialSource::Cookie(COOKIE.to_owned()), session_secret.as_bytes()),
         ],
         limits: Limits { per_user: None, burst: NonZeroU32::MIN, per_address: None, shared: None },
         trusted_hops: 0,
-    }
+    };
+    start(config, async |service| {
+        let demo = |address| {
+            let demo = Demo::new(id, is_real_app, session_secret.as_bytes(), address);
+            // The page works without these lines.
+            let _ = io::stdout().write_all(welcome(&demo, address, id, is_real_app).as_bytes());
+            demo
+        };
+        service.serve_demo(demo).await
+    })
+}
+
+/// A rule that recognises the demo's own sessions.
+fn rule(name: &str, source: CredentialSource, session_secret: &[u8]) -> Rule {
+    let check = JwtCheck {
+        keys: Keys::One(VerificationKey::from_secret(session_secret).expect("a secret of 64 bytes")),
+        demands: Demands::default(),
+        leeway: 30,
+        max_lifetime: 86_400,
+        user: Pointer::to("sub"),
+    };
+    Rule { name: name.to_owned(), source, check: Check::Jwt(check), user_prefix: String::new(), deny_users: Vec::new() }
 }
 
 fn welcome(demo: &Demo, address: SocketAddr, app: SdkAppId, is_real_app: bool) -> String {

@@ -1,40 +1,29 @@
 //! `[[app]]`: the apps, their secrets and their policies.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::secret::{SecretSource, source};
-use super::section::{Section, boolean, duration, integer, list, one_of, shown, text};
+use super::secret::SecretSource;
+use super::section::{Section, boolean, expected, list, one_of, parse_duration, shown, text};
 use crate::issue::{App, Policy, RoomPolicy, Rooms, UserIdMapping};
-use crate::ticket::{Lifetime, Privileges, SdkAppId, SecretKey};
+use crate::ticket::{Lifetime, Privileges, SdkAppId};
 
 /// An app, and where its secret can be read again.
-#[derive(Debug)]
 pub struct ConfiguredApp {
     /// The app with the secret as it was first read.
-    pub app: App,
+    pub app: Arc<App>,
     /// Where the secret is; `None` for one that was made up.
     pub secret: Option<SecretSource>,
 }
 
-impl ConfiguredApp {
-    pub(super) fn hashes_user_ids(&self) -> bool {
-        self.app.policy.user_id == UserIdMapping::Sha256
-    }
-}
-
 /// Reads all apps; each must have a number of its own.
 pub(super) fn apps(root: &mut Section<'_>) -> Vec<ConfiguredApp> {
-    let sections = root.tables("app");
-    if sections.is_empty() {
-        root.reject("app", "is missing; add a table [[app]] with sdk_app_id and secret");
-    }
     let mut apps: Vec<ConfiguredApp> = Vec::new();
-    for mut section in sections {
+    for mut section in root.tables("app", "with sdk_app_id and secret") {
         if let Some(read) = app(&mut section) {
             if apps.iter().any(|other| other.app.id == read.app.id) {
-                section.reject("sdk_app_id", format!("is {} again; each app stands once", read.app.id));
+                section.reject("sdk_app_id", format_args!("is {} again; each app stands once", read.app.id));
             }
             apps.push(read);
         }
@@ -45,26 +34,27 @@ pub(super) fn apps(root: &mut Section<'_>) -> Vec<ConfiguredApp> {
 
 fn app(section: &mut Section<'_>) -> Option<ConfiguredApp> {
     let id = section.required("sdk_app_id", "the app's SDKAppID from the console", |value| {
-        integer(1..=u32::MAX.into())(value).and_then(|id| SdkAppId::try_from(id).map_err(|error| error.to_string()))
+        let id = value.as_u64().and_then(|id| SdkAppId::try_from(id).ok());
+        expected(id, value, "a whole number from 1 to 4294967295")
     });
-    let secret = section.required("secret", "where the app's secret is, \"file:/path\" or \"env:NAME\"", secret_key);
+    let secret = section.required("secret", "where the app's secret is, \"file:/path\" or \"env:NAME\"", |value| {
+        let source = SecretSource::parse(value)?;
+        Ok((source.read_key()?, source))
+    });
     let policy = policy(section);
-    let (source, key) = secret?;
-    Some(ConfiguredApp { app: App::new(id?, key, policy), secret: Some(source) })
-}
-
-/// Reads the secret where it is referred to.
-fn secret_key(value: Value) -> Result<(SecretSource, SecretKey), String> {
-    let source = source(value)?;
-    let text = source.read().map_err(|error| error.to_string())?;
-    let key = SecretKey::parse(&text).map_err(|error| format!("{source} {error}"))?;
-    Ok((source, key))
+    let (key, source) = secret?;
+    Some(ConfiguredApp { app: Arc::new(App::new(id?, key, policy)), secret: Some(source) })
 }
 
 fn policy(section: &mut Section<'_>) -> Policy {
-    let max_expire = section.optional("max_expire", lifetime).unwrap_or_else(|| days(7));
-    let expire = section.optional("expire", lifetime);
-    if expire.is_some_and(|expire| expire > max_expire) {
+    let lifetime = |value: &Value| {
+        let text = value.as_str().unwrap_or_default();
+        parse_lifetime(text).map_err(|error| format!("is {}; {error}", shown(value)))
+    };
+    let usual = Policy::default();
+    let max_expire = section.optional("max_expire", lifetime).unwrap_or(usual.max_expire);
+    let expire = section.optional("expire", lifetime).unwrap_or(usual.expire.min(max_expire));
+    if expire > max_expire {
         section.reject("expire", "is longer than max_expire");
     }
     let mappings = [
@@ -73,10 +63,10 @@ fn policy(section: &mut Section<'_>) -> Policy {
         ("sha256", UserIdMapping::Sha256),
     ];
     Policy {
-        expire: expire.unwrap_or_else(|| days(1).min(max_expire)),
+        expire,
         max_expire,
-        within_session: section.optional("within_session", boolean).unwrap_or(false),
-        user_id: section.optional("user_id", one_of(mappings)).unwrap_or(UserIdMapping::AsIs),
+        within_session: section.optional("within_session", boolean).unwrap_or(usual.within_session),
+        user_id: section.optional("user_id", one_of(mappings)).unwrap_or(usual.user_id),
         deny_users: section.optional("deny_users", list(text)).unwrap_or_default(),
         private_map_key: section.optional_table("private_map_key").and_then(room_policy),
     }
@@ -89,26 +79,20 @@ fn room_policy(mut section: Section<'_>) -> Option<RoomPolicy> {
         Privileges::from_names(names.iter().map(String::as_str)).map_err(|error| error.to_string())
     });
     let meaning = "\"any\", or a pointer to the list of rooms in what the session check returns, such as \"/rooms\"";
-    let rooms = section.required("rooms", meaning, |value| match value.as_str() {
-        Some("any") => Ok(Rooms::Any),
-        Some(pointer) => {
-            pointer.parse().map(Rooms::InSession).map_err(|_| format!("is \"{pointer}\"; expected {meaning}"))
-        }
-        None => Err(format!("is {}; expected {meaning}", shown(&value))),
+    let rooms = section.required("rooms", meaning, |value| {
+        let rooms = value.as_str().and_then(|text| match text {
+            "any" => Some(Rooms::Any),
+            pointer => pointer.parse().ok().map(Rooms::InSession),
+        });
+        expected(rooms, value, meaning)
     });
     section.finish();
     Some(RoomPolicy { max_privileges: max_privileges?, rooms: rooms? })
 }
 
-fn lifetime(value: Value) -> Result<Lifetime, String> {
-    let longest = Duration::from_secs(Lifetime::MAX.as_secs().into());
-    let duration = duration(Duration::from_secs(1)..=longest)(value)?;
-    if duration.subsec_nanos() != 0 {
-        return Err("is not in whole seconds, which is how tickets count".to_owned());
-    }
-    Lifetime::try_from(duration.as_secs()).map_err(|error| error.to_string())
-}
-
-fn days(days: u32) -> Lifetime {
-    Lifetime::try_from(u64::from(days) * 86_400).unwrap_or(Lifetime::MAX)
+/// A ticket's lifetime as people write it.
+pub(crate) fn parse_lifetime(text: &str) -> Result<Lifetime, &'static str> {
+    let duration = parse_duration(text).filter(|duration| duration.subsec_nanos() == 0);
+    let lifetime = duration.and_then(|duration| Lifetime::try_from(duration.as_secs()).ok());
+    lifetime.ok_or("expected a duration from \"1s\" to \"3650d\" in whole seconds, such as \"15m\" or \"24h\"")
 }

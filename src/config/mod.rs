@@ -2,21 +2,20 @@
 
 mod app;
 mod check;
-mod limit;
 mod secret;
 mod section;
 mod session;
 
 pub use app::ConfiguredApp;
-pub use secret::{SecretError, SecretSource};
-pub use section::Problem;
-pub(crate) use section::parse_duration;
+pub(crate) use app::parse_lifetime;
+pub use secret::SecretSource;
+pub use section::Problems;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 use std::time::Duration;
 
@@ -25,10 +24,13 @@ use serde_json::{Map, Value};
 use tracing::level_filters::LevelFilter;
 
 use crate::http::Origin;
-use crate::limit::Limits;
-use crate::session::Rule;
+use crate::issue::UserIdMapping;
+use crate::limit::{Limits, Rate};
+use crate::session::{RedisServer, Rule};
 use crate::telemetry::{LogFormat, LogSettings, TraceSettings, trace};
-use section::{Section, duration, integer, list, one_of, parsed, shown};
+use check::{file, redis_url, url};
+use secret::reference;
+use section::{Section, duration, expected, integer, list, one_of, parsed};
 
 /// Everything that `usersig serve` needs to know.
 pub struct Config {
@@ -49,7 +51,6 @@ pub struct Config {
 }
 
 /// Where and how to listen.
-#[derive(Debug)]
 pub struct Server {
     /// The public listener.
     pub listen: SocketAddr,
@@ -67,35 +68,16 @@ pub struct Server {
     pub max_connections: NonZeroUsize,
 }
 
-/// Connections at once where nothing is said: 110 MB of memory if all of them are there.
-const MAX_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
-
-impl Default for Server {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
-            ops_listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
-            allowed_origins: Vec::new(),
-            lame_duck: Duration::from_secs(5),
-            drain: Duration::from_secs(20),
-            // Counts the cores that the cgroup grants.
-            workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            max_connections: MAX_CONNECTIONS,
-        }
-    }
-}
-
 impl Config {
     /// Reads the file at `path`, with the environment variables `env` on top.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn load(path: &Path, env: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, Vec<Problem>> {
-        let problems = RefCell::new(Vec::new());
+    pub fn load(path: &Path, env: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, Problems> {
+        let problems = RefCell::default();
         let overrides = overrides(env, &problems);
-        let root =
-            read(path, overrides).map_err(|message| vec![Problem { key: path.display().to_string(), message }])?;
-        let config = Self::from_root(Section::root(root, &problems));
+        let root = read(path, overrides).map_err(|message| Problems::from([(path.display().to_string(), message)]))?;
+        let config = Self::from_root(Section::new(String::new(), root, &problems));
         let problems = problems.into_inner();
         if problems.is_empty() { Ok(config) } else { Err(problems) }
     }
@@ -106,31 +88,28 @@ impl Config {
         let log = log(root.table("log"));
         let traces = root.optional_table("trace").and_then(traces);
         let apps = app::apps(&mut root);
-        let rules = session::rules(&mut root, apps.iter().any(app::ConfiguredApp::hashes_user_ids));
-        let (limits, trusted_hops) = limit::limit(root.table("limit"));
+        let hashes_user_ids = apps.iter().any(|configured| configured.app.policy.user_id == UserIdMapping::Sha256);
+        let rules = session::rules(&mut root, hashes_user_ids);
+        let (limits, trusted_hops) = limit(root.table("limit"));
         root.finish();
         Self { server, log, traces, apps, limits, trusted_hops, rules }
     }
 }
 
 fn server(mut section: Section<'_>) -> Server {
-    let default = Server::default();
-    let second = Duration::from_secs(1);
-    let mut server = Server {
-        listen: section.optional("listen", parsed).unwrap_or(default.listen),
-        ops_listen: section.optional("ops_listen", parsed).unwrap_or(default.ops_listen),
+    /// 110 MB of memory if all of them are there.
+    const MAX_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
+    // As many as the cgroup grants cores.
+    let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let server = Server {
+        listen: section.optional("listen", parsed).unwrap_or(SocketAddr::from(([0, 0, 0, 0], 8080))),
+        ops_listen: section.optional("ops_listen", parsed).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9090))),
         allowed_origins: section.optional("allowed_origins", list(parsed)).unwrap_or_default(),
-        lame_duck: section.optional("lame_duck", duration(Duration::ZERO..=second * 300)).unwrap_or(default.lame_duck),
-        drain: section.optional("drain", duration(second..=second * 3600)).unwrap_or(default.drain),
-        workers: default.workers,
-        max_connections: default.max_connections,
+        lame_duck: section.optional("lame_duck", duration("0s", "5m")).unwrap_or(Duration::from_secs(5)),
+        drain: section.optional("drain", duration("1s", "1h")).unwrap_or(Duration::from_secs(20)),
+        workers: section.optional("workers", integer(1..=256)).unwrap_or_else(cores),
+        max_connections: section.optional("max_connections", integer(1..=1_000_000)).unwrap_or(MAX_CONNECTIONS),
     };
-    if let Some(workers) = section.optional("workers", integer(1..=256)) {
-        server.workers = usize::try_from(workers).ok().and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MIN);
-    }
-    if let Some(bound) = section.optional("max_connections", integer(1..=1_000_000)) {
-        server.max_connections = usize::try_from(bound).ok().and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MIN);
-    }
     if server.drain < server.lame_duck {
         section.reject("drain", "is shorter than lame_duck, which is a part of it");
     }
@@ -160,24 +139,54 @@ fn log(mut section: Section<'_>) -> LogSettings {
 
 fn traces(mut section: Section<'_>) -> Option<TraceSettings> {
     let endpoint = section.required("endpoint", "the URL of an OTLP/HTTP collector", |value| {
-        if trace::AVAILABLE { check::url(value) } else { Err("needs a build with the cargo feature otlp".to_owned()) }
+        if trace::AVAILABLE { url(value) } else { Err("needs a build with the cargo feature otlp".to_owned()) }
     });
-    let ratio = section.optional("ratio", ratio).unwrap_or(1.0);
+    let ratio = section.optional("ratio", |value| {
+        expected(value.as_f64().filter(|ratio| (0.0..=1.0).contains(ratio)), value, "a number from 0 to 1")
+    });
     section.finish();
-    Some(TraceSettings { endpoint: endpoint?, ratio })
+    Some(TraceSettings { endpoint: endpoint?, ratio: ratio.unwrap_or(1.0) })
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "readers take their value")]
-fn ratio(value: Value) -> Result<f64, String> {
-    let ratio = value.as_f64().filter(|ratio| (0.0..=1.0).contains(ratio));
-    ratio.ok_or_else(|| format!("is {}; expected a number from 0 to 1", shown(&value)))
+/// The limits, and how many proxies are believed about a caller's address.
+fn limit(mut section: Section<'_>) -> (Limits, usize) {
+    const BURST: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
+    let limits = Limits {
+        per_user: section.optional("per_user", rate).unwrap_or_else(|| "30/m".parse().ok()),
+        burst: section.optional("burst", integer(1..=1_000_000)).unwrap_or(BURST),
+        per_address: section.optional("per_address", rate).unwrap_or_else(|| "600/m".parse().ok()),
+        shared: store(&mut section),
+    };
+    let trusted_hops = section.optional("trusted_hops", integer(0..=16)).unwrap_or(0);
+    section.finish();
+    (limits, trusted_hops)
+}
+
+/// Redis where `store` names one; `None` for memory.
+fn store(section: &mut Section<'_>) -> Option<RedisServer> {
+    let url = section.optional("store", |value| match value.as_str() {
+        Some("memory") => Ok(None),
+        _ => redis_url(value).map(Some).map_err(|error| format!("{error}, or \"memory\"")),
+    });
+    let password = section.optional("password", reference);
+    let ca = section.optional("ca_file", file);
+    let timeout = section.optional("timeout", duration("10ms", "1s")).unwrap_or(Duration::from_millis(100));
+    let Some(url) = url.flatten() else {
+        if password.is_some() || ca.is_some() {
+            section.reject("store", "is memory, which takes no password and no ca_file");
+        }
+        return None;
+    };
+    section.accept("store", RedisServer::new(&url, password, ca, timeout))
+}
+
+/// A rate, or `None` for "off".
+fn rate(value: &Value) -> Result<Option<Rate>, String> {
+    if value == "off" { Ok(None) } else { parsed(value).map(Some) }
 }
 
 /// The environment variables that override scalars of the three sections where that is possible.
-fn overrides(
-    env: impl Iterator<Item = (OsString, OsString)>,
-    problems: &RefCell<Vec<Problem>>,
-) -> HashMap<String, String> {
+fn overrides(env: impl Iterator<Item = (OsString, OsString)>, problems: &RefCell<Problems>) -> HashMap<String, String> {
     const SECTIONS: [&str; 3] = ["SERVER__", "LIMIT__", "LOG__"];
     env.filter_map(|(name, value)| {
         let name = name.into_string().ok()?;
@@ -188,7 +197,7 @@ fn overrides(
             Ok(_) => "overrides nothing; only USERSIG__SERVER__…, USERSIG__LIMIT__… and USERSIG__LOG__… do",
             Err(_) => "is not UTF-8",
         };
-        problems.borrow_mut().push(Problem { key: name, message: message.to_owned() });
+        problems.borrow_mut().insert(name, message.to_owned());
         None
     })
     .collect()

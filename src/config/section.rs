@@ -1,71 +1,67 @@
 //! Reads one table of the configuration key by key, and collects every problem instead of stopping at the first.
 
 use std::cell::RefCell;
-use std::fmt;
+use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-/// One thing that is wrong with a configuration, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The key, as in `app[0].secret`.
-    pub key: String,
-    /// What is wrong and what would be accepted; never a secret.
-    pub message: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.key, self.message)
-    }
-}
+/// What is wrong with a configuration: under each key, as in `app[0].secret`, what is wrong with it and what would be
+/// accepted; never a secret.
+pub type Problems = BTreeMap<String, String>;
 
 /// A table that is being read. What nobody has asked for when it is finished is unknown.
+///
+/// Readers take a value, or say what is wrong with it.
 pub(super) struct Section<'p> {
     path: String,
     table: Map<String, Value>,
     asked: Vec<&'static str>,
-    problems: &'p RefCell<Vec<Problem>>,
+    /// Lets the keys pass that nobody asks for: what they should be hangs on one that is wrong.
+    pub(super) takes_any_key: bool,
+    problems: &'p RefCell<Problems>,
 }
 
 impl<'p> Section<'p> {
-    pub(super) fn root(table: Map<String, Value>, problems: &'p RefCell<Vec<Problem>>) -> Self {
-        Self { path: String::new(), table, asked: Vec::new(), problems }
+    /// The table at `path`, which is empty for the whole configuration.
+    pub(super) fn new(path: String, table: Map<String, Value>, problems: &'p RefCell<Problems>) -> Self {
+        Self { path, table, asked: Vec::new(), takes_any_key: false, problems }
     }
 
     /// The full name of a key of this table, as TOML writes it.
-    pub(super) fn key(&self, key: &str) -> String {
+    fn path_of(&self, key: &str) -> String {
         let is_bare = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
         let key = if is_bare { key.to_owned() } else { format!("{key:?}") };
         if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
     }
 
-    /// Notes a problem with a key.
-    pub(super) fn reject(&self, key: &str, message: impl Into<String>) {
-        self.problems.borrow_mut().push(Problem { key: self.key(key), message: message.into() });
+    /// Notes a problem with a key. The first is told: what else is found wrong with the key may follow from it.
+    pub(super) fn reject(&self, key: &str, message: impl Display) {
+        self.problems.borrow_mut().entry(self.path_of(key)).or_insert_with(|| message.to_string());
     }
 
-    /// Whether a key is there and has not been read.
-    pub(super) fn has(&self, key: &str) -> bool {
-        self.table.contains_key(key)
+    /// What a result holds; an error is a problem with this key.
+    pub(super) fn accept<T>(&self, key: &str, result: Result<T, impl Display>) -> Option<T> {
+        result.map_err(|error| self.reject(key, error)).ok()
+    }
+
+    /// The value of a key as it stands.
+    pub(super) fn raw(&self, key: &str) -> Option<&Value> {
+        self.table.get(key)
     }
 
     /// The value of a key, if it is there and `read` takes it.
     pub(super) fn optional<T>(
         &mut self,
         key: &'static str,
-        read: impl FnOnce(Value) -> Result<T, String>,
+        read: impl FnOnce(&Value) -> Result<T, String>,
     ) -> Option<T> {
-        match read(self.take(key)?) {
-            Ok(value) => Some(value),
-            Err(message) => {
-                self.reject(key, message);
-                None
-            }
-        }
+        self.asked.push(key);
+        self.accept(key, read(self.raw(key)?))
     }
 
     /// The same for a key that must be there; `meaning` tells the person who left it out what to write.
@@ -73,181 +69,128 @@ impl<'p> Section<'p> {
         &mut self,
         key: &'static str,
         meaning: &str,
-        read: impl FnOnce(Value) -> Result<T, String>,
+        read: impl FnOnce(&Value) -> Result<T, String>,
     ) -> Option<T> {
-        if !self.has(key) {
-            self.asked.push(key);
-            self.reject(key, format!("is missing; give {meaning}"));
-            return None;
+        if self.raw(key).is_none() {
+            self.reject(key, format_args!("is missing; give {meaning}"));
         }
         self.optional(key, read)
     }
 
     /// The table under a key; an empty one when it is not there.
     pub(super) fn table(&mut self, key: &'static str) -> Section<'p> {
-        self.optional_table(key).unwrap_or_else(|| self.child(self.key(key), Map::new()))
+        self.optional_table(key).unwrap_or_else(|| Section::new(self.path_of(key), Map::new(), self.problems))
     }
 
     /// The table under a key, if there is one.
     pub(super) fn optional_table(&mut self, key: &'static str) -> Option<Section<'p>> {
-        let table = self.optional(key, |value| match value {
-            Value::Object(table) => Ok(table),
-            other => Err(format!("is {}; expected a table [{key}]", shown(&other))),
-        })?;
-        Some(self.child(self.key(key), table))
+        let read = |value: &Value| expected(value.as_object().cloned(), value, format_args!("a table [{key}]"));
+        let table = self.optional(key, read)?;
+        Some(Section::new(self.path_of(key), table, self.problems))
     }
 
-    /// The tables of an array of tables.
-    pub(super) fn tables(&mut self, key: &'static str) -> Vec<Section<'p>> {
-        let expected = format!("expected tables [[{key}]]");
-        let tables = self.optional(key, |value| match value {
-            Value::Array(tables) => Ok(tables),
-            other => Err(format!("is {}; {expected}", shown(&other))),
-        });
-        let tables = tables.unwrap_or_default().into_iter().enumerate();
-        tables
-            .filter_map(|(index, table)| match table {
-                Value::Object(table) => Some(self.child(format!("{}[{index}]", self.key(key)), table)),
-                other => {
-                    self.reject(key, format!("holds {}; {expected}", shown(&other)));
-                    None
-                }
-            })
-            .collect()
-    }
-
-    /// Lets the keys that are left pass: what they should be hangs on one that is missing.
-    pub(super) fn leave_rest(&mut self) {
-        self.table.clear();
+    /// The tables of an array of tables, at least one; `meaning` tells the person who left them out what to write.
+    pub(super) fn tables(&mut self, key: &'static str, meaning: &str) -> Vec<Section<'p>> {
+        let read = |value: &Value| {
+            let tables =
+                value.as_array().and_then(|tables| tables.iter().map(|table| table.as_object().cloned()).collect());
+            expected(tables, value, format_args!("tables [[{key}]]"))
+        };
+        let tables: Vec<_> = self.optional(key, read).unwrap_or_default();
+        if tables.is_empty() {
+            self.reject(key, format_args!("is missing; add a table [[{key}]] {meaning}"));
+        }
+        let section = |(index, table)| Section::new(format!("{}[{index}]", self.path_of(key)), table, self.problems);
+        tables.into_iter().enumerate().map(section).collect()
     }
 
     /// Ends the reading: every key that was not asked for is a problem.
     pub(super) fn finish(self) {
-        let accepted = self.asked.join(", ");
-        for key in self.table.keys() {
-            self.reject(key, format!("is not a key here; there are: {accepted}"));
+        let is_unknown = |key: &&String| !self.takes_any_key && !self.asked.contains(&key.as_str());
+        for key in self.table.keys().filter(is_unknown) {
+            self.reject(key, format_args!("is not a key here; there are: {}", self.asked.join(", ")));
         }
     }
+}
 
-    fn take(&mut self, key: &'static str) -> Option<Value> {
-        self.asked.push(key);
-        self.table.remove(key)
-    }
-
-    fn child(&self, path: String, table: Map<String, Value>) -> Section<'p> {
-        Section { path, table, asked: Vec::new(), problems: self.problems }
-    }
+/// What was taken of a value, or else the message that shows the value and says what was expected.
+pub(super) fn expected<T>(taken: Option<T>, value: &Value, expected: impl Display) -> Result<T, String> {
+    taken.ok_or_else(|| format!("is {}; expected {expected}", shown(value)))
 }
 
 /// Text.
-pub(super) fn text(value: Value) -> Result<String, String> {
-    match value {
-        Value::String(text) => Ok(text),
-        other => Err(format!("is {}; expected text in quotes", shown(&other))),
-    }
+pub(super) fn text(value: &Value) -> Result<String, String> {
+    matching(value, "text in quotes", |_| true)
+}
+
+/// Text of a certain form.
+pub(super) fn matching(value: &Value, form: &str, has_form: impl FnOnce(&str) -> bool) -> Result<String, String> {
+    expected(value.as_str().filter(|text| has_form(text)).map(str::to_owned), value, form)
 }
 
 /// Text that `T` can be parsed from; the type's error says what is wrong.
-pub(super) fn parsed<T: FromStr<Err: fmt::Display>>(value: Value) -> Result<T, String> {
-    let text = text(value)?;
-    text.parse().map_err(|error| format!("is \"{text}\"; {error}"))
+pub(super) fn parsed<T: FromStr<Err: Display>>(value: &Value) -> Result<T, String> {
+    text(value)?.parse().map_err(|error| format!("is {}; {error}", shown(value)))
 }
 
 /// A whole number within a range.
-pub(super) fn integer(range: RangeInclusive<u64>) -> impl FnOnce(Value) -> Result<u64, String> {
+pub(super) fn integer<T: DeserializeOwned>(range: RangeInclusive<u64>) -> impl FnOnce(&Value) -> Result<T, String> {
     move |value| {
-        value.as_u64().filter(|number| range.contains(number)).ok_or_else(|| {
-            format!("is {}; expected a whole number from {} to {}", shown(&value), range.start(), range.end())
-        })
+        let number = value.as_u64().filter(|number| range.contains(number)).and_then(|_| T::deserialize(value).ok());
+        expected(number, value, format_args!("a whole number from {} to {}", range.start(), range.end()))
     }
 }
 
 /// `true` or `false`.
-#[expect(clippy::needless_pass_by_value, reason = "readers take their value")]
-pub(super) fn boolean(value: Value) -> Result<bool, String> {
-    value.as_bool().ok_or_else(|| format!("is {}; expected true or false", shown(&value)))
+pub(super) fn boolean(value: &Value) -> Result<bool, String> {
+    expected(value.as_bool(), value, "true or false")
 }
 
-/// A duration as text, within a range.
-pub(super) fn duration(range: RangeInclusive<Duration>) -> impl FnOnce(Value) -> Result<Duration, String> {
+/// A duration as text, from one to another.
+pub(super) fn duration(from: &str, to: &str) -> impl FnOnce(&Value) -> Result<Duration, String> {
     move |value| {
-        let parsed = value.as_str().and_then(parse_duration);
-        parsed.filter(|duration| range.contains(duration)).ok_or_else(|| {
-            let (from, to) = (show_duration(*range.start()), show_duration(*range.end()));
-            format!(
-                "is {}; expected a duration from \"{from}\" to \"{to}\", such as \"90s\", \"15m\", \"24h\" or \"7d\"",
-                shown(&value)
-            )
-        })
+        let range = parse_duration(from)..=parse_duration(to);
+        let duration = value.as_str().and_then(parse_duration).filter(|duration| range.contains(&Some(*duration)));
+        let form = "such as \"90s\", \"15m\", \"24h\" or \"7d\"";
+        expected(duration, value, format_args!("a duration from \"{from}\" to \"{to}\", {form}"))
     }
 }
 
 /// A list, each element read by `read`.
-pub(super) fn list<T>(read: impl Fn(Value) -> Result<T, String>) -> impl FnOnce(Value) -> Result<Vec<T>, String> {
-    move |value| match value {
-        Value::Array(values) => {
-            let (read, wrong): (Vec<_>, Vec<_>) = values.into_iter().map(read).partition(Result::is_ok);
-            let wrong: Vec<_> = wrong.into_iter().filter_map(Result::err).collect();
-            if wrong.is_empty() { Ok(read.into_iter().flatten().collect()) } else { Err(wrong.join("; also: ")) }
-        }
-        other => Err(format!("is {}; expected a list in [ ]", shown(&other))),
+pub(super) fn list<T>(read: impl Fn(&Value) -> Result<T, String>) -> impl FnOnce(&Value) -> Result<Vec<T>, String> {
+    move |value| {
+        let elements: Vec<_> = expected(value.as_array(), value, "a list in [ ]")?.iter().map(read).collect();
+        let wrong: Vec<_> = elements.iter().filter_map(|element| element.as_ref().err()).map(String::as_str).collect();
+        if wrong.is_empty() { Ok(elements.into_iter().flatten().collect()) } else { Err(wrong.join("; also: ")) }
     }
 }
 
-/// One of some words.
-pub(super) fn one_of<T: Copy, const N: usize>(
-    words: [(&'static str, T); N],
-) -> impl FnOnce(Value) -> Result<T, String> {
+/// One of some words, each with what it means.
+pub(super) fn one_of<T, const N: usize>(words: [(&'static str, T); N]) -> impl FnOnce(&Value) -> Result<T, String> {
     move |value| {
-        let word = words.iter().find(|(word, _)| value.as_str() == Some(word));
-        word.map(|(_, meaning)| *meaning).ok_or_else(|| {
-            let accepted = words.map(|(word, _)| format!("\"{word}\"")).join(", ");
-            format!("is {}; expected one of {accepted}", shown(&value))
-        })
+        let accepted = words.each_ref().map(|(word, _)| format!("\"{word}\"")).join(", ");
+        let meaning = words.into_iter().find(|(word, _)| value == word).map(|(_, meaning)| meaning);
+        expected(meaning, value, format_args!("one of {accepted}"))
     }
 }
 
 /// A duration as people write it: a whole number and `ms`, `s`, `m`, `h` or `d`.
-pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
-    let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(unit_at);
-    let number: u64 = number.parse().ok()?;
-    let seconds = match unit {
-        "ms" => return Some(Duration::from_millis(number)),
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        _ => return None,
-    };
-    number.checked_mul(seconds).map(Duration::from_secs)
-}
-
-fn show_duration(duration: Duration) -> String {
-    let (seconds, millis) = (duration.as_secs(), duration.subsec_millis());
-    match seconds {
-        _ if millis != 0 => format!("{}ms", duration.as_millis()),
-        0 => "0s".to_owned(),
-        _ if seconds % 86_400 == 0 => format!("{}d", seconds / 86_400),
-        _ if seconds % 3600 == 0 => format!("{}h", seconds / 3600),
-        _ if seconds % 60 == 0 => format!("{}m", seconds / 60),
-        _ => format!("{seconds}s"),
-    }
+pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
+    let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+    let (_, millis) = units.into_iter().find(|(name, _)| *name == unit)?;
+    number.parse::<u64>().ok()?.checked_mul(millis).map(Duration::from_millis)
 }
 
 /// A value as a message shows it, cut where it is long.
 pub(super) fn shown(value: &Value) -> String {
-    const LONGEST: usize = 60;
     match value {
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "a table".to_owned(),
-        other => {
-            let text = other.to_string();
-            match text.char_indices().nth(LONGEST) {
-                Some((cut, _)) => format!("{}…", &text[..cut]),
-                None => text,
-            }
-        }
+        other => match other.to_string() {
+            long if long.chars().count() > 60 => format!("{long:.60}…"),
+            short => short,
+        },
     }
 }
 

@@ -45,10 +45,11 @@ fn no_secret_is_in_the_debug_form_of_what_holds_it() {
     }
     file("whole.toml", &config);
     let loaded = Config::load(&setup.path("whole.toml"), std::iter::empty()).expect("a good configuration");
-    let shown = format!("{:?} {:#?}", loaded.apps, loaded.apps);
+    let apps: Vec<_> = loaded.apps.iter().map(|configured| &configured.app).collect();
+    let shown = format!("{apps:?} {apps:#?}");
     assert!(shown.contains("AppKey"), "{shown}");
     canaries.are_not_in("the apps' Debug", &shown);
-    let app = &loaded.apps[0].app;
+    let app = apps[0];
     app.replace_key(SecretKey::parse(NEW_APP_SECRET).expect("a secret"));
     canaries.are_not_in("an app's Debug", &format!("{app:?} {:?}", app.key()));
     let limiter = Limiter::new(loaded.limits);

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::thread;
@@ -294,7 +294,11 @@ fn healthcheck_waits_two_seconds_for_the_whole_answer() {
     // A byte a second, until the client goes away.
     thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("a client");
-        while stream.write_all(b"x").is_ok() {
+        let _ = stream.read(&mut [0; 1024]).expect("a request");
+        for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" {
+            if stream.write_all(&[*byte]).is_err() {
+                break;
+            }
             thread::sleep(Duration::from_secs(1));
         }
     });

@@ -378,6 +378,26 @@ fn every_problem_is_told_in_one_run() {
 }
 
 #[test]
+fn what_only_follows_from_a_problem_is_not_told() {
+    let secrets = "secrets = [\"file:{dir}/session.key\"]\n";
+    for (rule, wrong, key) in [
+        (RULES[3], "user = 7\ndecode = \"json\"\n".to_owned(), "session[0].user"),
+        (RULES[3], "user = 7\nrequire = { \"/code\" = 200 }\n".to_owned(), "session[0].user"),
+        (RULES[3], format!("unwrap = \"spring\"\n{secrets}"), "session[0].unwrap"),
+        (RULES[3], secrets.to_owned(), "session[0].unwrap"),
+        (RULES[3], "secrets = 7\n".to_owned(), "session[0].secrets"),
+        (&without(RULES[1], "audience"), "audience = []\n".to_owned(), "session[0].audience"),
+        (&without(RULES[1], "audience"), "audience = 7\nauthorized_parties = []\n".to_owned(), "session[0].audience"),
+        (&without(RULES[1], "audience"), "authorized_parties = 7\n".to_owned(), "session[0].authorized_parties"),
+        (RULES[1], "secret = \"file:{dir}/session.key\"\nno_such_key = 1\n".to_owned(), "session[0].jwks"),
+    ] {
+        the_problem(&with_rule(&(rule.to_owned() + &wrong)), key);
+    }
+    let limit = "[limit]\nstore = \"mysql://a\"\npassword = \"file:{dir}/session.key\"\n";
+    the_problem(&bare([limit, parts::ONE_APP, parts::BEARER].concat()), "limit.store");
+}
+
+#[test]
 fn the_recorded_part_of_the_traces_is_from_0_to_1() {
     for (ratio, refused) in
         [("0.0", false), ("0.5", false), ("1", false), ("1.5", true), ("-0.1", true), ("\"1\"", true)]
