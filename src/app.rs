@@ -182,7 +182,7 @@ struct FollowedSecret {
 
 fn follow(configured: ConfiguredApp, metrics: &Metrics) -> (Arc<App>, FollowedSecret) {
     let app = Arc::new(configured.app);
-    metrics.show_key(app.id, None, app.key().fingerprint());
+    metrics.show_key(app.id, None, app.signer().key.fingerprint());
     let failures = metrics.app(app.id).reload_failures;
     (Arc::clone(&app), FollowedSecret { app, source: configured.secret, failures, complaint: None })
 }
@@ -197,17 +197,17 @@ impl FollowedSecret {
         match parsed {
             Ok(secret) => {
                 self.complaint = None;
-                let (old, new) = (self.app.key(), secret.fingerprint());
-                if old.secret != secret {
+                let (old, new) = (self.app.signer(), secret.fingerprint().to_owned());
+                if old.key != secret {
                     self.app.replace_key(secret);
-                    metrics.show_key(self.app.id, Some(old.fingerprint()), &new);
-                    info!(app, key = new.as_str(), old_key = old.fingerprint().as_str(), "secret replaced");
+                    metrics.show_key(self.app.id, Some(old.key.fingerprint()), &new);
+                    info!(app, key = new, old_key = old.key.fingerprint(), "secret replaced");
                 }
             }
             Err(complaint) => {
                 self.failures.inc();
                 if self.complaint.as_ref() != Some(&complaint) {
-                    error!(app, cause = complaint, key = self.app.key().fingerprint().as_str(), "secret not replaced");
+                    error!(app, cause = complaint, key = self.app.signer().key.fingerprint(), "secret not replaced");
                     self.complaint = Some(complaint);
                 }
             }

@@ -17,7 +17,6 @@ use crate::session::{Fault, RedisServer};
 use crate::ticket::{SdkAppId, UserId};
 
 /// What is allowed.
-#[derive(Debug)]
 pub struct Limits {
     /// Tickets of one app to one user; `None`: as many as asked for.
     pub per_user: Option<Rate>,
@@ -163,12 +162,6 @@ impl Drop for Attempt<'_> {
         if let Some((addresses, address)) = self.0 {
             addresses.count_failure(address, Instant::now());
         }
-    }
-}
-
-impl std::fmt::Debug for Limiter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Limiter")
     }
 }
 

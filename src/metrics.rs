@@ -6,14 +6,13 @@ use prometheus::{
     Registry, TextEncoder, core::Collector,
 };
 
-use crate::ticket::{Fingerprint, SdkAppId};
+use crate::ticket::SdkAppId;
 
 /// From a ticket signed at once to the slowest back end that a request waits for, in seconds.
 const BUCKETS: [f64; 16] =
     [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
 /// All families of the service.
-#[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
@@ -36,7 +35,6 @@ pub struct Metrics {
 }
 
 /// The metrics of one route; `answers` has a counter for each kind of answer, in the order they were given.
-#[derive(Debug)]
 pub struct RouteMetrics {
     /// Requests answered, one counter for each kind of answer.
     pub answers: Vec<IntCounter>,
@@ -45,7 +43,6 @@ pub struct RouteMetrics {
 }
 
 /// The metrics of one rule's check.
-#[derive(Debug)]
 pub struct RuleMetrics {
     /// Sessions recognised.
     pub allowed: IntCounter,
@@ -60,7 +57,6 @@ pub struct RuleMetrics {
 }
 
 /// The metrics of one app.
-#[derive(Debug)]
 pub struct AppMetrics {
     /// `UserSig`s issued.
     pub user_sigs: IntCounter,
@@ -153,12 +149,12 @@ impl Metrics {
     }
 
     /// Shows `new` as the app's key, and no longer `old`.
-    pub fn show_key(&self, app: SdkAppId, old: Option<&Fingerprint>, new: &Fingerprint) {
+    pub fn show_key(&self, app: SdkAppId, old: Option<&str>, new: &str) {
         let app = app.to_string();
-        self.key_info.with_label_values(&[app.as_str(), new.as_str()]).set(1);
+        self.key_info.with_label_values(&[app.as_str(), new]).set(1);
         if let Some(old) = old.filter(|old| *old != new) {
             // An error says that the old key was not shown, which is what is wanted.
-            let _ = self.key_info.remove_label_values(&[app.as_str(), old.as_str()]);
+            let _ = self.key_info.remove_label_values(&[app.as_str(), old]);
         }
     }
 

@@ -21,7 +21,7 @@ use crate::limit::Limiter;
 use crate::session::Fault;
 use crate::telemetry::Log;
 use crate::ticket::{
-    Expected, Lifetime, Privileges, Room, RoomStr, SdkAppId, SecretKey, Signer, UnixTime, UserId, Verdict, inspect,
+    Expected, Lifetime, Privileges, Room, SdkAppId, SecretKey, Signer, UnixTime, UserId, Verdict, inspect,
 };
 
 /// A file could not be used, a ticket is not valid, a check has found problems.
@@ -92,8 +92,8 @@ struct SignArgs {
     #[arg(long, value_name = "N", conflicts_with = "room_str", value_parser = room)]
     room: Option<Room>,
     /// Makes it a PrivateMapKey for this string TRTC room
-    #[arg(long, value_name = "TEXT")]
-    room_str: Option<RoomStr>,
+    #[arg(long, value_name = "TEXT", value_parser = Room::text)]
+    room_str: Option<Room>,
     /// What a PrivateMapKey allows: names with commas between them; everything when left out
     #[arg(long, value_name = "NAMES", value_parser = privileges)]
     privileges: Option<Privileges>,
@@ -197,17 +197,17 @@ fn check(path: &Path, probe: bool) -> Result<ExitCode, Failure> {
 }
 
 fn sign(args: &SignArgs) -> Result<ExitCode, Failure> {
-    let room = args.room.clone().or_else(|| args.room_str.clone().map(Room::Text));
+    let room = args.room.as_ref().or(args.room_str.as_ref());
     if args.privileges.is_some() && room.is_none() {
         return Err(usage("--privileges belong to a room; give --room or --room-str too"));
     }
     let secret = secret(args.secret_file.as_deref())?
         .ok_or_else(|| usage("no secret: give --secret-file, or set USERSIG_SECRET"))?;
-    let signer = Signer::new(args.sdk_app_id, &secret);
+    let signer = Signer::new(args.sdk_app_id, secret);
     let privileges = args.privileges.unwrap_or(Privileges::ALL);
     let ticket = match room {
         None => signer.user_sig(&args.user_id, now(), args.expire),
-        Some(room) => signer.private_map_key(&args.user_id, &room, privileges, now(), args.expire),
+        Some(room) => signer.private_map_key(&args.user_id, room, privileges, now(), args.expire),
     };
     writeln!(io::stdout(), "{ticket}")?;
     Ok(ExitCode::SUCCESS)
@@ -284,7 +284,7 @@ fn lifetime(text: &str) -> Result<Lifetime, String> {
 
 fn room(text: &str) -> Result<Room, String> {
     let number: u64 = text.parse().map_err(|_| "is not a number; --room-str is for string rooms")?;
-    number.try_into().map(Room::Number).map_err(|error: crate::ticket::FieldError| error.to_string())
+    Room::number(number).map_err(|error| error.to_string())
 }
 
 fn privileges(text: &str) -> Result<Privileges, String> {

@@ -10,7 +10,6 @@ use crate::issue::{App, Policy, RoomPolicy, Rooms, UserIdMapping};
 use crate::ticket::{Lifetime, Privileges, SdkAppId, SecretKey};
 
 /// An app, and where its secret can be read again.
-#[derive(Debug)]
 pub struct ConfiguredApp {
     /// The app with the secret as it was first read.
     pub app: App,

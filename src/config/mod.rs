@@ -31,7 +31,6 @@ use crate::telemetry::{LogFormat, LogSettings, TraceSettings, trace};
 use section::{Section, duration, integer, list, one_of, parsed, shown};
 
 /// Everything that `usersig serve` needs to know.
-#[derive(Debug)]
 pub struct Config {
     /// Where and how to listen.
     pub server: Server,

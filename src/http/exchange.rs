@@ -291,7 +291,7 @@ fn audit(
                 rule = decision.rule,
                 user = decision.user.as_deref(),
                 expire = decision.issued.as_ref().map(|issued| issued.lifetime.as_secs()),
-                key = decision.issued.as_ref().map(|issued| issued.key.fingerprint().as_str()),
+                key = decision.issued.as_ref().map(|issued| issued.signer.key.fingerprint()),
                 step = problem.and_then(|problem| problem.step),
                 cause = problem.and_then(|problem| problem.cause.as_deref()),
                 duration_us,

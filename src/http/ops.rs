@@ -19,7 +19,6 @@ use crate::telemetry::DroppedLines;
 use crate::ticket::{Expected, Inspection, SdkAppId, UnixTime, UnverifiedTicket, inspect};
 
 /// All that the ops listener reads.
-#[derive(Debug)]
 pub struct OpsState {
     /// The apps, for their keys.
     pub apps: Vec<Arc<App>>,
@@ -115,14 +114,15 @@ fn judge(state: &OpsState, json: &[u8]) -> Result<Inspection, Problem> {
     if asked.at.is_some_and(|Whole(seconds)| seconds > MAX_EXACT) {
         return Err(Problem::invalid_request(format!("at is Unix seconds, 0 to {MAX_EXACT}")));
     }
-    let named =
-        app.map(SdkAppId::get).or_else(|| UnverifiedTicket::decode(&asked.ticket).ok().map(|ticket| ticket.app()));
-    let key = state.apps.iter().find(|known| Some(known.id.get()) == named).map(|known| known.key());
+    let named = app
+        .map(SdkAppId::get)
+        .or_else(|| UnverifiedTicket::decode(&asked.ticket).ok().map(|ticket| ticket.fields.sdk_app_id));
+    let signer = state.apps.iter().find(|known| Some(known.id.get()) == named).map(|known| known.signer());
     Ok(inspect(
         &asked.ticket,
         &Expected {
             app,
-            key: key.as_ref().map(|key| &key.secret),
+            key: signer.as_ref().map(|signer| &signer.key),
             user: asked.user_id.as_deref(),
             at: asked.at.map_or_else(now, |Whole(seconds)| UnixTime::from_secs(seconds)),
         },

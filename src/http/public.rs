@@ -22,7 +22,6 @@ use crate::session::{CheckContext, CredentialSource, Session};
 use crate::ticket::{SdkAppId, UnixTime};
 
 /// All that the public listener's workers share.
-#[derive(Debug)]
 pub struct PublicState {
     apps: Vec<(Arc<App>, AppMetrics)>,
     rules: Arc<[WatchedRule]>,
@@ -37,7 +36,6 @@ pub struct PublicState {
 }
 
 /// What a request must pass beside the check of its session.
-#[derive(Debug)]
 pub struct Doors {
     /// Which pages may use a cookie.
     pub origins: OriginPolicy,
@@ -226,9 +224,9 @@ impl Caller<'_> {
             user_id: self.admitted.user.as_str(),
             ticket: ticket(&issued.ticket),
             expire,
-            issued_at: issued.issued_at,
-            expires_at: issued.issued_at.plus(expire.into()),
-            renew_at: issued.issued_at.plus(u64::from(expire) * 9 / 10),
+            issued_at: self.now,
+            expires_at: self.now.plus(expire.into()),
+            renew_at: self.now.plus(u64::from(expire) * 9 / 10),
         });
         decision.issued = Some(issued);
         answer

@@ -12,7 +12,7 @@ use serde::de::value::{self, MapDeserializer};
 use serde::de::{DeserializeOwned, Deserializer, Unexpected, Visitor};
 
 use super::problem::{Code, Problem};
-use crate::ticket::{FieldError, Privileges, Room, RoomStr, SdkAppId};
+use crate::ticket::{FieldError, Privileges, Room, SdkAppId};
 
 /// The largest body that is read, in bytes.
 pub const MAX_BODY: usize = 16 * 1024;
@@ -160,8 +160,8 @@ impl PrivateMapKeyRequest {
     pub(super) async fn read(request: &HttpRequest, payload: Payload) -> Result<Self, Problem> {
         let raw: RawPrivateMapKey = read(request, payload).await?;
         let room = match (raw.room_id, raw.room_str) {
-            (Some(Whole(room)), None) => room.try_into().map(Room::Number).map_err(|error| field("roomId", error))?,
-            (None, Some(room)) => room.parse::<RoomStr>().map(Room::Text).map_err(|error| field("roomStr", error))?,
+            (Some(Whole(room)), None) => Room::number(room).map_err(|error| field("roomId", error))?,
+            (None, Some(room)) => Room::text(&room).map_err(|error| field("roomStr", error))?,
             _ => return Err(Problem::invalid_request("give either roomId (a number) or roomStr (text)")),
         };
         let privileges = raw.privileges.map(|privileges| match privileges {

@@ -16,7 +16,6 @@ const OUTCOMES: [&str; 4] = ["none", "allowed", "denied", "fault"];
 const FAULT: usize = 3;
 
 /// A rule with its metrics and the last that was seen of its back end.
-#[derive(Debug)]
 pub struct WatchedRule {
     /// The rule itself.
     pub rule: Rule,

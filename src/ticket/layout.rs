@@ -105,8 +105,10 @@ fn for_each_length(longest: usize, past: &[u8], text: &[u8]) -> Vec<Segment> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::private_map::MAX_USERBUF;
     use super::*;
+
+    /// With a user id of 32 bytes and a room of 64.
+    const MAX_USERBUF: usize = 1 + (2 + 32) + 5 * 4 + (2 + 64);
 
     #[test]
     fn there_is_room_for_the_longest() {

@@ -19,8 +19,8 @@ mod zlib;
 
 pub use fields::{FieldError, Lifetime, SdkAppId, UnixTime, UserId};
 pub use inspect::{Expected, Fields, Inspection, KeyVerdict, PrivateMapFields, Verdict, inspect};
-pub use key::{Fingerprint, SecretKey, SecretKeyError};
-pub use private_map::{Privileges, Room, RoomId, RoomStr};
+pub use key::{SecretKey, SecretKeyError};
+pub use private_map::{Privileges, Room};
 pub use sign::Signer;
 pub use verify::{MalformedTicket, UnverifiedTicket};
 
@@ -31,13 +31,3 @@ const VERSION: &str = "2.0";
 
 /// Length in bytes of an HMAC-SHA256.
 const MAC_LEN: usize = 32;
-
-/// The text whose HMAC is the ticket's signature. A field holds no newline, so the text has one reading only.
-fn signed_text(identifier: &str, app: u32, time: u64, expire: u64, userbuf: Option<&str>) -> String {
-    use std::fmt::Write;
-    let mut text = String::with_capacity(512);
-    write!(text, "TLS.identifier:{identifier}\nTLS.sdkappid:{app}\nTLS.time:{time}\nTLS.expire:{expire}\n")
-        .and_then(|()| userbuf.map_or(Ok(()), |userbuf| writeln!(text, "TLS.userbuf:{userbuf}")))
-        .expect("a String takes all that is written to it");
-    text
-}

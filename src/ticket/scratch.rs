@@ -2,10 +2,6 @@
 
 use std::ops::{Deref, Range};
 
-use base64::Engine;
-
-use super::BASE64;
-
 /// Up to `N` bytes; a piece too much would panic, so `N` is what the longest pieces need.
 pub(super) struct Scratch<const N: usize> {
     bytes: [u8; N],
@@ -36,12 +32,6 @@ impl<const N: usize> Scratch<N> {
         }
         self.length = place.end;
         place
-    }
-
-    /// Appends bytes in standard base64.
-    pub(super) fn push_base64(&mut self, bytes: &[u8]) {
-        let rest = &mut self.bytes[self.length..];
-        self.length += BASE64.encode_slice(bytes, rest).expect("there is room for the longest");
     }
 }
 

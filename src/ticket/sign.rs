@@ -1,21 +1,22 @@
-//! Signs tickets: one signer for each app, prepared once and used for every request.
+//! Signs tickets: one signer for each app and key, prepared once and used for every request.
 
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use super::layout::{Layout, Variables};
-use super::private_map::{MAX_USERBUF, userbuf};
+use super::private_map::userbuf;
 use super::scratch::Scratch;
-use super::{Fingerprint, Lifetime, Privileges, Room, SdkAppId, SecretKey, UnixTime, UserId};
+use super::{Lifetime, Privileges, Room, SdkAppId, SecretKey, UnixTime, UserId};
 
 /// Signs tickets of one app with one secret.
 ///
 /// What an app's tickets have in common is prepared here: the HMAC has taken in the key, and the JSON's constant parts
 /// are compressed. A `UserSig` then costs about twice its HMAC, and one allocation: the ticket itself.
 pub struct Signer {
+    /// The secret that it signs with.
+    pub key: SecretKey,
     app: SdkAppId,
     mac: Hmac<Sha256>,
-    fingerprint: Fingerprint,
     /// The signed text between user and time.
     signed_app: String,
     layout: Layout,
@@ -23,19 +24,9 @@ pub struct Signer {
 
 impl Signer {
     /// A signer for the tickets of `app`.
-    pub fn new(app: SdkAppId, key: &SecretKey) -> Self {
-        Self {
-            app,
-            mac: key.mac(),
-            fingerprint: key.fingerprint(),
-            signed_app: format!("\nTLS.sdkappid:{app}\nTLS.time:"),
-            layout: Layout::new(app),
-        }
-    }
-
-    /// Which key this signer holds.
-    pub fn fingerprint(&self) -> &Fingerprint {
-        &self.fingerprint
+    pub fn new(app: SdkAppId, key: SecretKey) -> Self {
+        let signed_app = format!("\nTLS.sdkappid:{app}\nTLS.time:");
+        Self { app, mac: key.mac(), key, signed_app, layout: Layout::new(app) }
     }
 
     /// A `UserSig`: proof to Chat and TRTC that its holder is `user`, for `lifetime` from `issued_at` on.
@@ -52,11 +43,9 @@ impl Signer {
         issued_at: UnixTime,
         lifetime: Lifetime,
     ) -> String {
-        let expires_at = issued_at.plus(lifetime.as_secs().into()).as_secs();
-        let buf = userbuf(user.as_str(), self.app.get(), room, expires_at, privileges);
-        let mut text = Scratch::<{ MAX_USERBUF.div_ceil(3) * 4 }>::new();
-        text.push_base64(&buf);
-        self.ticket(user, issued_at, lifetime, Some(&text))
+        let expires_at = issued_at.plus(lifetime.as_secs().into());
+        let userbuf = userbuf(user, self.app, room, expires_at, privileges);
+        self.ticket(user, issued_at, lifetime, Some(userbuf.as_bytes()))
     }
 
     /// Signs what `signed_text` says, put together without formatting: that alone would take as long as the rest.
@@ -79,11 +68,5 @@ impl Signer {
         }
         let mac = mac.finalize().into_bytes().into();
         self.layout.ticket(&Variables { user, mac: &mac, expire: &text[expire], time: &text[time], userbuf })
-    }
-}
-
-impl std::fmt::Debug for Signer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Signer(app {}, key {})", self.app, self.fingerprint)
     }
 }
