@@ -26,7 +26,7 @@ use crate::issue::App;
 use crate::limit::Limiter;
 use crate::metrics::Metrics;
 use crate::session::CredentialSource;
-use crate::telemetry::{DroppedLines, FLUSH};
+use crate::telemetry::FLUSH;
 use crate::ticket::SecretKey;
 
 /// How often secret files are looked at and the limits' memory is tidied.
@@ -43,8 +43,8 @@ pub struct Service {
 
 impl Service {
     /// Puts the rooms together.
-    pub fn new(config: Config, dropped: DroppedLines) -> Self {
-        let metrics = Arc::new(Metrics::new());
+    pub fn new(config: Config, metrics: Metrics) -> Self {
+        let metrics = Arc::new(metrics);
         let lifecycle = Arc::new(Lifecycle::default());
         let (apps, secrets): (Vec<_>, Vec<_>) = config.apps.into_iter().map(|app| follow(app, &metrics)).unzip();
         let headers = config.rules.iter().filter_map(|rule| match &rule.source {
@@ -56,7 +56,7 @@ impl Service {
         let rules: Arc<[_]> = watched.collect();
         let doors = Doors { origins, limiter: Limiter::new(config.limits), trusted_hops: config.trusted_hops };
         let public = PublicState::new(&apps, Arc::clone(&rules), doors, &metrics, Arc::clone(&lifecycle));
-        let ops = OpsState { apps, rules, metrics, lifecycle, dropped };
+        let ops = OpsState { apps, rules, metrics, lifecycle };
         Self { server: config.server, public: Data::new(public), ops: Data::new(ops), secrets }
     }
 

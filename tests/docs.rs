@@ -292,7 +292,7 @@ fn every_error_code_is_told() {
 
 #[test]
 fn every_metric_is_told_with_its_labels() {
-    let metrics = Metrics::new();
+    let metrics = Metrics::default();
     let app = SdkAppId::try_from(1).expect("an SDKAppID");
     let key = SecretKey::parse(SECRET).expect("a secret");
     let _ = (metrics.route("r", [(200, "ok")].into_iter()), metrics.refusal("r"), metrics.rule("r"), metrics.app(app));
@@ -300,7 +300,7 @@ fn every_metric_is_told_with_its_labels() {
     metrics.show_key_set_age("r", 0.0);
     let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for series in
-        String::from_utf8(metrics.render(0)).expect("text").lines().filter(|line| line.starts_with("usersig_"))
+        String::from_utf8(metrics.render()).expect("text").lines().filter(|line| line.starts_with("usersig_"))
     {
         let (name, labels) = series.split_once(['{', ' ']).expect("a value");
         let histogram = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));

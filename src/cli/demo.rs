@@ -18,6 +18,7 @@ use crate::http::demo::{COOKIE, Demo};
 use crate::http::now;
 use crate::issue::{App, Policy, RoomPolicy, Rooms, UserIdMapping};
 use crate::limit::Limits;
+use crate::metrics::Metrics;
 use crate::session::{Check, CredentialSource, JwtCheck, JwtSettings, Keys, Pointer, Rule, VerificationKey};
 use crate::telemetry::{Log, LogFormat, LogSettings};
 use crate::ticket::{Lifetime, Privileges, SdkAppId, SecretKey, UserId};
@@ -51,8 +52,9 @@ pub(super) fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
     let secret = secret.unwrap_or_else(|| SecretKey::parse(&random_hex()).expect("64 hex digits"));
     let session_secret = random_hex();
     let config = config(args.listen, id, secret, args.secret_file, session_secret.as_bytes());
-    let log = Log::start(&config.log, None)?;
-    let service = Service::new(config, log.dropped()).serve_demo(|address| {
+    let metrics = Metrics::default();
+    let log = Log::start(&config.log, None, metrics.log_dropped.clone())?;
+    let service = Service::new(config, metrics).serve_demo(|address| {
         let demo = Demo::new(id, is_real_app, session_secret.as_bytes(), address);
         // The page works without these lines.
         let _ = io::stdout().write_all(welcome(&demo, address, id, is_real_app).as_bytes());

@@ -18,6 +18,7 @@ use crate::app::Service;
 use crate::config::{Config, SecretError, SecretSource, parse_duration};
 use crate::http::now;
 use crate::limit::Limiter;
+use crate::metrics::Metrics;
 use crate::session::Fault;
 use crate::telemetry::Log;
 use crate::ticket::{
@@ -152,8 +153,9 @@ pub fn run() -> ExitCode {
 
 fn serve(path: &Path) -> Result<ExitCode, Failure> {
     let config = load(path)?;
-    let log = Log::start(&config.log, config.traces.as_ref())?;
-    let service = Service::new(config, log.dropped());
+    let metrics = Metrics::default();
+    let log = Log::start(&config.log, config.traces.as_ref(), metrics.log_dropped.clone())?;
+    let service = Service::new(config, metrics);
     finish(System::new().block_on(service.serve()), log)
 }
 

@@ -333,7 +333,7 @@ mod tests {
     fn case_34_a_panic_inside_a_check_fails_closed() {
         let limits = Limits { per_user: None, burst: NonZeroU32::MIN, per_address: None, shared: None };
         let doors = Doors { origins: OriginPolicy::default(), limiter: Limiter::new(limits), trusted_hops: 0 };
-        let (metrics, lifecycle) = (Metrics::new(), Arc::new(Lifecycle::default()));
+        let (metrics, lifecycle) = (Metrics::default(), Arc::new(Lifecycle::default()));
         let state = PublicState::new(&[], Arc::new([]), doors, &metrics, lifecycle);
         let request = TestRequest::default().insert_header((X_REQUEST_ID, "the-request")).to_http_request();
         let panics = async |_: &RequestId, decision: &mut Decision<'_>| {
@@ -348,7 +348,7 @@ mod tests {
         };
         let problem: serde_json::Value = serde_json::from_slice(&body).expect("a problem");
         assert_eq!((&problem["code"], &problem["requestId"]), (&"internal_error".into(), &"the-request".into()));
-        let text = String::from_utf8(metrics.render(0)).expect("text");
+        let text = String::from_utf8(metrics.render()).expect("text");
         assert!(text.contains("usersig_refusals_total{reason=\"internal_error\"} 1\n"), "{text}");
         assert!(text.contains("usersig_http_in_flight 0\n"), "{text}");
         assert!(!text.contains("usersig_tickets_total{"), "no ticket: {text}");

@@ -15,7 +15,6 @@ use super::request::{Whole, parse_object, read_json, some};
 use super::{Lifecycle, WatchedRule, now};
 use crate::issue::App;
 use crate::metrics::Metrics;
-use crate::telemetry::DroppedLines;
 use crate::ticket::{Expected, Inspection, SdkAppId, UnixTime, UnverifiedTicket, inspect};
 
 /// All that the ops listener reads.
@@ -28,8 +27,6 @@ pub struct OpsState {
     pub metrics: Arc<Metrics>,
     /// What `/readyz` shows.
     pub lifecycle: Arc<Lifecycle>,
-    /// The log's count of dropped lines.
-    pub dropped: DroppedLines,
 }
 
 /// Puts the ops routes into an actix application.
@@ -71,7 +68,7 @@ async fn metrics(state: Data<OpsState>, request: HttpRequest) -> HttpResponse {
                 state.metrics.show_key_set_age(&watched.rule.name, age.as_secs_f64());
             }
         }
-        let body = state.metrics.render(state.dropped.count());
+        let body = state.metrics.render();
         let content_type = "text/plain; version=0.0.4; charset=utf-8";
         Ok(Answer::Body { status: StatusCode::OK, content_type, body })
     })

@@ -1,27 +1,22 @@
 //! What is logged: JSON or text on stdout, through a bounded queue that never holds up a request. And what is traced.
 
 mod json;
+mod queue;
 pub mod trace;
 
-use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
-use std::os::fd::AsFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io::{self, IsTerminal};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use prometheus::IntCounter;
 use tracing::level_filters::LevelFilter;
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
+use queue::Queue;
 pub use trace::TraceSettings;
-
-/// Lines that wait for a slow stdout; what comes on top of them is dropped and counted.
-const QUEUE_LINES: usize = 8192;
 
 /// How long the end of the process waits for a slow stdout.
 pub const FLUSH: Duration = Duration::from_secs(1);
@@ -51,33 +46,26 @@ impl LogFormat {
     }
 }
 
-/// The log's queue.
+/// The log, and what sends traces.
 pub struct Log {
-    dropped: DroppedLines,
-    worker: WorkerGuard,
+    queue: Queue,
     #[cfg(feature = "otlp")]
     exporter: Option<trace::Exporter>,
 }
 
 impl Log {
-    /// Starts to log, and to trace where that is wanted; once for the process.
+    /// Starts to log, and to trace where that is wanted; once for the process. Lines that are lost are counted in `dropped`.
     ///
     /// # Errors
     /// When stdout cannot be duplicated, or the process logs already.
-    pub fn start(settings: &LogSettings, traces: Option<&TraceSettings>) -> io::Result<Self> {
-        // Buffered here and flushed by the worker when its queue is empty: one write for many lines.
-        let stdout = BufWriter::new(File::from(io::stdout().as_fd().try_clone_to_owned()?));
-        let unwritten = Arc::new(AtomicU64::new(0));
-        let stdout = Stdout { stdout, unwritten: Arc::clone(&unwritten) };
-        let (writer, worker) = NonBlockingBuilder::default()
-            .buffered_lines_limit(QUEUE_LINES)
-            .lossy(true)
-            .thread_name("log")
-            .finish(stdout);
-        let dropped = DroppedLines { unqueued: Some(writer.error_counter()), unwritten };
+    pub fn start(settings: &LogSettings, traces: Option<&TraceSettings>, dropped: IntCounter) -> io::Result<Self> {
+        let queue = Queue::start(dropped)?;
+        let writer = queue.clone();
         let layer = match settings.format {
-            LogFormat::Json => json::JsonLines::new(writer).boxed(),
-            LogFormat::Text => tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer).boxed(),
+            LogFormat::Json => json::JsonLines(writer).boxed(),
+            LogFormat::Text => {
+                tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone()).boxed()
+            }
         };
         // Libraries may log what they send; only our own events are known to hold no credential.
         let filter =
@@ -98,16 +86,10 @@ impl Log {
         .map_err(io::Error::other)?;
         std::panic::set_hook(Box::new(log_panic));
         Ok(Self {
-            dropped,
-            worker,
+            queue,
             #[cfg(feature = "otlp")]
             exporter,
         })
-    }
-
-    /// A handle that tells how many lines were dropped.
-    pub fn dropped(&self) -> DroppedLines {
-        self.dropped.clone()
     }
 
     /// Writes what still waits, for a second at most.
@@ -121,51 +103,9 @@ impl Log {
                 drop(ended);
             });
         }
-        // On a thread of its own: where the queue is full, the worker complains on the very stdout that takes nothing.
-        thread::spawn(move || {
-            drop(self.worker);
-            drop(ended);
-        });
+        // On a thread of its own: the queue may be full, and stdout take nothing.
+        thread::spawn(move || self.queue.end(ended));
         let _ = end.recv_timeout(FLUSH);
-    }
-}
-
-/// Counts the lines that stdout does not take, as on a full disk.
-struct Stdout<W> {
-    stdout: W,
-    unwritten: Arc<AtomicU64>,
-}
-
-impl<W: Write> Write for Stdout<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stdout.write(bytes)
-    }
-
-    fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
-        let result = self.stdout.write_all(line);
-        if result.is_err() {
-            self.unwritten.fetch_add(1, Ordering::Relaxed);
-        }
-        result
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.stdout.flush()
-    }
-}
-
-/// Tells how many log lines were dropped so far.
-#[derive(Debug, Clone, Default)]
-pub struct DroppedLines {
-    unqueued: Option<ErrorCounter>,
-    unwritten: Arc<AtomicU64>,
-}
-
-impl DroppedLines {
-    /// The count since the start.
-    pub fn count(&self) -> u64 {
-        let unqueued = self.unqueued.as_ref().map_or(0, ErrorCounter::dropped_lines);
-        u64::try_from(unqueued).unwrap_or(u64::MAX).saturating_add(self.unwritten.load(Ordering::Relaxed))
     }
 }
 

@@ -19,6 +19,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use tracing::level_filters::LevelFilter;
+use usersig::metrics::Metrics;
 use usersig::telemetry::{Log, LogFormat, LogSettings};
 
 use crate::support::client::Answer;
@@ -415,7 +416,8 @@ fn no_secret_is_in_what_check_says() {
 fn a_panic_tells_its_place_and_not_a_message_that_was_put_together() {
     const CHILD: &str = "USERSIG_TEST_PANICS";
     if std::env::var_os(CHILD).is_some() {
-        let log = Log::start(&LogSettings { level: LevelFilter::TRACE, format: LogFormat::Json }, None).expect("a log");
+        let settings = LogSettings { level: LevelFilter::TRACE, format: LogFormat::Json };
+        let log = Log::start(&settings, None, Metrics::default().log_dropped).expect("a log");
         let panics: [fn(); 3] = [
             || panic!("a constant"),
             || panic!("with {HEADER_TOKEN}"),
