@@ -299,8 +299,7 @@ fn every_metric_is_told_with_its_labels() {
     metrics.show_key(app, None, key.fingerprint());
     metrics.show_key_set_age("r", 0.0);
     let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for series in
-        String::from_utf8(metrics.render()).expect("text").lines().filter(|line| line.starts_with("usersig_"))
+    for series in String::from_utf8(metrics.render()).expect("text").lines().filter(|line| line.starts_with("usersig_"))
     {
         let (name, labels) = series.split_once(['{', ' ']).expect("a value");
         let histogram = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));

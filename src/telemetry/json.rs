@@ -54,8 +54,10 @@ struct Fields<'a>(&'a mut Vec<u8>);
 
 impl Fields<'_> {
     fn push(&mut self, field: &Field, value: impl Serialize) {
+        for part in [",\"", field.name(), "\":"] {
+            self.0.extend(part.as_bytes());
+        }
         // A Vec takes all that is written to it, and all that comes here is text, a number or a boolean.
-        let _ = write!(self.0, ",\"{}\":", field.name());
         let _ = serde_json::to_writer(&mut *self.0, &value);
     }
 }
