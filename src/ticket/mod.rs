@@ -4,15 +4,11 @@
 //! is that of the official `tls-sig-api-v2` libraries. This room knows no HTTP, no clock, no configuration and no
 //! session: times and keys are arguments.
 
-mod adler;
 mod deflate;
 mod fields;
 mod inspect;
 mod key;
-mod layout;
-mod letters;
 mod private_map;
-mod scratch;
 mod sign;
 mod verify;
 mod zlib;
@@ -24,7 +20,18 @@ pub use private_map::{Privileges, Room};
 pub use sign::Signer;
 pub use verify::{MalformedTicket, UnverifiedTicket};
 
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::alphabet::Alphabet;
+use base64::engine::GeneralPurpose;
+use base64::engine::general_purpose::{NO_PAD, STANDARD as BASE64};
+
+/// The base64 around a ticket, with `*` and `-` for `+` and `/`; then `_` for `=`, which it neither writes nor takes.
+const TICKET_BASE64: GeneralPurpose = GeneralPurpose::new(
+    &match Alphabet::new("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789*-") {
+        Ok(alphabet) => alphabet,
+        Err(_) => panic!("64 distinct characters"),
+    },
+    NO_PAD,
+);
 
 /// The version that every ticket of this protocol names in `TLS.ver`.
 const VERSION: &str = "2.0";

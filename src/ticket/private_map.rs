@@ -124,7 +124,8 @@ pub(super) fn userbuf(
     // The field has 32 bits: past 2106 the room closes early rather than never.
     let expires_at = u32::try_from(expires_at.as_secs()).unwrap_or(u32::MAX);
     let account_type = 0;
-    let mut buf = vec![version];
+    let mut buf = Vec::with_capacity(128);
+    buf.push(version);
     push_text(&mut buf, user.as_str());
     buf.extend([app.get(), number, expires_at, privileges.0, account_type].map(u32::to_be_bytes).as_flattened());
     if let Some(text) = text {

@@ -3,13 +3,11 @@
 use std::io::Read;
 
 use base64::Engine;
-use base64::alphabet::Alphabet;
-use base64::engine::{GeneralPurpose, general_purpose::PAD};
 use flate2::read::ZlibDecoder;
 use hmac::Mac;
 use serde::Deserialize;
 
-use super::{BASE64, Fields, MAC_LEN, PrivateMapFields, SecretKey, UnixTime, VERSION};
+use super::{BASE64, Fields, MAC_LEN, PrivateMapFields, SecretKey, TICKET_BASE64, UnixTime, VERSION};
 
 /// The longest ticket that is looked at, in characters. The longest that the types admit is under 500.
 const MAX_TICKET: usize = 4096;
@@ -130,24 +128,15 @@ impl UnverifiedTicket {
 
 /// A ticket's text → its JSON, bounded before and after.
 fn inflate(ticket: &str) -> Result<Vec<u8>, MalformedTicket> {
-    const TICKET_BASE64: GeneralPurpose = GeneralPurpose::new(&TICKET_ALPHABET, PAD);
     if ticket.len() > MAX_TICKET {
         return Err(MalformedTicket::TooLong);
     }
-    if ticket.contains(['=', '+', '/']) {
-        return Err(MalformedTicket::Base64);
-    }
-    let zlib = TICKET_BASE64.decode(ticket.replace('_', "=")).map_err(|_| MalformedTicket::Base64)?;
+    let letters = ticket.trim_end_matches('_');
+    let is_filled_up = ticket.len() == letters.len().next_multiple_of(4);
+    let zlib = TICKET_BASE64.decode(letters).ok().filter(|_| is_filled_up).ok_or(MalformedTicket::Base64)?;
     let mut json = Vec::with_capacity(512);
     let mut reader = ZlibDecoder::new(zlib.as_slice());
     reader.by_ref().take(MAX_JSON + 1).read_to_end(&mut json).map_err(|_| MalformedTicket::Zlib)?;
     let whole = reader.total_in() == zlib.len() as u64;
     if whole && json.len() as u64 <= MAX_JSON { Ok(json) } else { Err(MalformedTicket::Zlib) }
 }
-
-/// Base64 with `*` and `-` for `+` and `/`.
-const TICKET_ALPHABET: Alphabet =
-    match Alphabet::new("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789*-") {
-        Ok(alphabet) => alphabet,
-        Err(_) => panic!("64 distinct characters"),
-    };
