@@ -199,7 +199,11 @@ impl UserIdMapping {
         let id = match self {
             Self::StripHyphens if is_uuid(subject) => format!("{prefix}{}", subject.replace('-', "")),
             Self::AsIs | Self::StripHyphens => format!("{prefix}{subject}"),
-            Self::Sha256 => sha256_id(prefix, subject),
+            Self::Sha256 => {
+                // Never fewer digits than tell users apart: where a prefix leaves less room, the id is too long, and none.
+                let digits = UserId::MAX_LEN.saturating_sub(prefix.len()).max(20);
+                format!("{prefix}{}", &hex::encode(Sha256::digest(subject))[..digits])
+            }
         };
         id.try_into()
     }
@@ -212,14 +216,6 @@ fn is_uuid(text: &str) -> bool {
             8 | 13 | 18 | 23 => byte == b'-',
             _ => byte.is_ascii_hexdigit(),
         })
-}
-
-/// Never fewer digits than tell users apart: a prefix that leaves less room makes an id that is too long, and so none.
-fn sha256_id(prefix: &str, subject: &str) -> String {
-    const MIN_DIGITS: usize = 20;
-    let digest = hex::encode(Sha256::digest(subject));
-    let digits = UserId::MAX_LEN.saturating_sub(prefix.len()).max(MIN_DIGITS);
-    format!("{prefix}{}", &digest[..digits])
 }
 
 impl Rooms {

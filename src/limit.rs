@@ -159,8 +159,8 @@ impl Drop for Attempt<'_> {
 
 impl From<Duration> for TooOften {
     fn from(wait: Duration) -> Self {
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        Self { retry_after: u32::try_from(seconds.max(1)).unwrap_or(u32::MAX) }
+        let seconds = wait.as_nanos().div_ceil(1_000_000_000).max(1);
+        Self { retry_after: u32::try_from(seconds).unwrap_or(u32::MAX) }
     }
 }
 

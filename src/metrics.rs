@@ -19,15 +19,17 @@ pub struct Metrics {
     requests: IntCounterVec,
     request_seconds: HistogramVec,
     tickets: IntCounterVec,
-    refusals: IntCounterVec,
     checks: IntCounterVec,
     check_seconds: HistogramVec,
     backend_up: IntGaugeVec,
-    key_set_age: GaugeVec,
     key_info: IntGaugeVec,
     key_reload_failures: IntCounterVec,
     /// Log lines that were lost.
     pub log_dropped: IntCounter,
+    /// Requests for a ticket that got none, by `reason`.
+    pub refusals: IntCounterVec,
+    /// Seconds since the key set in use was fetched, by `rule`.
+    pub key_set_age: GaugeVec,
     /// Requests that are being answered.
     pub in_flight: IntGauge,
     /// Connections to the public listener.
@@ -138,11 +140,6 @@ impl Metrics {
         }
     }
 
-    /// A counter of requests for a ticket that were refused for `reason`.
-    pub fn refusal(&self, reason: &str) -> IntCounter {
-        self.refusals.with_label_values(&[reason])
-    }
-
     /// Handles for a rule.
     pub fn rule(&self, rule: &str) -> RuleMetrics {
         let outcome = |outcome| self.checks.with_label_values(&[rule, outcome]);
@@ -163,11 +160,6 @@ impl Metrics {
             private_map_keys: self.tickets.with_label_values(&[app.as_str(), "private_map_key"]),
             reload_failures: self.key_reload_failures.with_label_values(&[app.as_str()]),
         }
-    }
-
-    /// Shows how old a rule's key set is, in seconds.
-    pub fn show_key_set_age(&self, rule: &str, seconds: f64) {
-        self.key_set_age.with_label_values(&[rule]).set(seconds);
     }
 
     /// Shows `new` as the app's key, and no longer `old`.

@@ -295,9 +295,14 @@ fn every_metric_is_told_with_its_labels() {
     let metrics = Metrics::default();
     let app = SdkAppId::try_from(1).expect("an SDKAppID");
     let key = SecretKey::parse(SECRET).expect("a secret");
-    let _ = (metrics.route("r", [(200, "ok")].into_iter()), metrics.refusal("r"), metrics.rule("r"), metrics.app(app));
+    let _ = (
+        metrics.route("r", [(200, "ok")].into_iter()),
+        metrics.refusals.with_label_values(&["r"]),
+        metrics.rule("r"),
+        metrics.app(app),
+    );
     metrics.show_key(app, None, key.fingerprint());
-    metrics.show_key_set_age("r", 0.0);
+    metrics.key_set_age.with_label_values(&["r"]).set(0.0);
     let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for series in String::from_utf8(metrics.render()).expect("text").lines().filter(|line| line.starts_with("usersig_"))
     {

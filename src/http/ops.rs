@@ -65,7 +65,7 @@ async fn metrics(state: Data<OpsState>, request: HttpRequest) -> HttpResponse {
     reply(&request, GET, async {
         for watched in state.rules.iter() {
             if let Some(age) = watched.rule.key_set().and_then(|set| set.age()) {
-                state.metrics.show_key_set_age(&watched.rule.name, age.as_secs_f64());
+                state.metrics.key_set_age.with_label_values(&[&watched.rule.name]).set(age.as_secs_f64());
             }
         }
         let body = state.metrics.render();

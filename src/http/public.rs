@@ -59,7 +59,7 @@ impl PublicState {
             rules,
             doors,
             routes: Route::ALL.map(|route| metrics.route(route.as_str(), Route::answers())),
-            refusals: Code::ALL.iter().map(|code| metrics.refusal(code.as_str())).collect(),
+            refusals: Code::ALL.iter().map(|code| metrics.refusals.with_label_values(&[code.as_str()])).collect(),
             in_flight: metrics.in_flight.clone(),
             connections: metrics.connections.clone(),
             connections_stalled: metrics.connections_stalled.clone(),

@@ -24,7 +24,6 @@ pub(super) const HEADER: [u8; 21] = [
     0x1e, 0x1b,
 ];
 
-const END_OF_BLOCK: usize = 256;
 const SHORTEST_MATCH: usize = 3;
 /// The longest match that the code has a symbol for.
 pub(super) const LONGEST_MATCH: usize = 8;
@@ -80,9 +79,7 @@ pub(super) fn literal(character: u8) -> Bits {
 }
 
 /// The code word that ends the block.
-pub(super) const fn end_of_block() -> Bits {
-    word(END_OF_BLOCK)
-}
+pub(super) const END_OF_BLOCK: Bits = word(256);
 
 /// `length` characters that are the same as those `distance` before them (RFC 1951, 3.2.5).
 pub(super) fn repetition(length: usize, distance: usize) -> Bits {
@@ -91,7 +88,7 @@ pub(super) fn repetition(length: usize, distance: usize) -> Bits {
     let others = back.max(1).ilog2().saturating_sub(1);
     let symbol = 2 * others as usize + (back >> others);
     let rest = Bits { word: back as u64 % (1 << others), count: others };
-    word(END_OF_BLOCK + 1 + length - SHORTEST_MATCH).then(Bits::huffman(symbol, 4)).then(rest)
+    word(257 + length - SHORTEST_MATCH).then(Bits::huffman(symbol, 4)).then(rest)
 }
 
 /// The code words of `text` after `past`: where it repeats what stands before, always the nearest of the longest
@@ -122,7 +119,7 @@ mod tests {
     /// Code lengths of the literals, the end of block and the match lengths, then those of the distances: runs of
     /// (symbols, bits).
     const RUNS: [(usize, usize); 9] = [(34, 0), (1, 6), (8, 0), (16, 6), (36, 8), (31, 6), (130, 0), (7, 6), (16, 4)];
-    const LITERALS: usize = END_OF_BLOCK + 7;
+    const LITERALS: usize = 257 + 6;
 
     /// How many bits it takes to tell, about a run, one of the code lengths 0 to 15, [`REPEAT`], [`FEW_ZEROS`] or
     /// [`MANY_ZEROS`].

@@ -86,7 +86,7 @@ impl Privileges {
 
     /// The names of these privileges, in the order of their bits.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        names(self.0)
+        Self::NAMES.into_iter().enumerate().filter(move |(bit, _)| self.0 & (1 << bit) != 0).map(|(_, name)| name)
     }
 
     /// Whether everything in `self` is in `ceiling` too.
@@ -102,11 +102,6 @@ impl TryFrom<u64> for Privileges {
     fn try_from(mask: u64) -> Result<Self, FieldError> {
         from_one_to(Self::ALL.0, mask).map(Self).ok_or(FieldError::Privileges)
     }
-}
-
-/// The names of the bits of `mask` that have one.
-fn names(mask: u32) -> impl Iterator<Item = &'static str> {
-    Privileges::NAMES.into_iter().enumerate().filter(move |(bit, _)| mask & (1 << bit) != 0).map(|(_, name)| name)
 }
 
 /// The userbuf of a `PrivateMapKey` as a ticket holds it: big-endian, lengths in bytes, all of it in base64.
@@ -154,7 +149,8 @@ impl PrivateMapFields {
             1 => (None, Some(take_text(buf)?)),
             _ => return None,
         };
-        let privileges = names(privileges).collect();
+        // Bits without a meaning may be set by others.
+        let privileges = Privileges(privileges).names().collect();
         buf.is_empty().then_some(Self { sdk_app_id, user_id, room_id, room_str, expires_at, privileges })
     }
 }

@@ -34,8 +34,6 @@ pub struct Signer {
     after_mac: Segment,
     after_expire: Vec<Segment>,
     after_time: Vec<Segment>,
-    after_last_time: Segment,
-    after_userbuf: Segment,
 }
 
 /// Stands for a character that is not known, and matches none that is.
@@ -66,8 +64,6 @@ impl Signer {
             after_mac: Segment::new(&with_mac, BEFORE_EXPIRE),
             after_expire: for_each_length(MAX_EXPIRE_DIGITS, &[&with_mac, BEFORE_EXPIRE].concat(), BEFORE_TIME),
             after_time: for_each_length(MAX_TIME_DIGITS, BEFORE_TIME, BEFORE_USERBUF),
-            after_last_time: Segment::new(b"", b"}"),
-            after_userbuf: Segment::new(b"", b"\"}"),
         }
     }
 
@@ -117,10 +113,9 @@ impl Signer {
         if let Some(userbuf) = userbuf {
             stream.segment(&self.after_time[time.len()]);
             stream.runs(userbuf);
-            stream.segment(&self.after_userbuf);
-        } else {
-            stream.segment(&self.after_last_time);
+            stream.text(b"\"");
         }
+        stream.text(b"}");
         let zlib = stream.finish();
 
         // What base64 does not fill stays as it is.

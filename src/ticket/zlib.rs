@@ -65,7 +65,7 @@ impl Stream {
     /// Ends block and stream.
     #[inline]
     pub(super) fn finish(&mut self) -> &[u8] {
-        self.push(deflate::end_of_block());
+        self.push(deflate::END_OF_BLOCK);
         let padding = self.pending.count.wrapping_neg() % 8;
         let adler = u64::from(self.sum.adler().swap_bytes());
         self.push(Bits { word: adler << padding, count: padding + 32 });
