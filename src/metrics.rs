@@ -70,8 +70,8 @@ pub struct AppMetrics {
     pub reload_failures: IntCounter,
 }
 
-/// Registers every family.
 impl Default for Metrics {
+    /// Registers every family.
     fn default() -> Self {
         let registry = Registry::new();
         registry.register(Box::new(ProcessCollector::for_self())).expect("each name is registered once");
@@ -83,6 +83,7 @@ impl Default for Metrics {
         };
         let counter = |name, help| counters(name, help, &[]).with_label_values::<&str>(&[]);
         let gauge = |name, help| gauges(name, help, &[]).with_label_values::<&str>(&[]);
+        let age = Opts::new("usersig_key_set_age_seconds", "Time since the key set in use was fetched.");
         let build = gauges("usersig_build_info", "The version that runs.", &["version"]);
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Self {
@@ -103,13 +104,7 @@ impl Default for Metrics {
                 "0 after a check that could not find out, otherwise 1.",
                 &["rule"],
             ),
-            key_set_age: add(
-                &registry,
-                GaugeVec::new(
-                    Opts::new("usersig_key_set_age_seconds", "Time since the key set in use was fetched."),
-                    &["rule"],
-                ),
-            ),
+            key_set_age: add(&registry, GaugeVec::new(age, &["rule"])),
             key_info: gauges("usersig_key_info", "The key in use, by its fingerprint.", &["app", "fingerprint"]),
             key_reload_failures: counters(
                 "usersig_key_reload_failures_total",

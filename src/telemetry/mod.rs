@@ -50,7 +50,7 @@ impl LogFormat {
 pub struct Log {
     queue: Queue,
     #[cfg(feature = "otlp")]
-    exporter: Option<trace::Exporter>,
+    exporter: Option<opentelemetry_sdk::trace::SdkTracerProvider>,
 }
 
 impl Log {
@@ -77,10 +77,10 @@ impl Log {
                 .with_target("actix_http", LevelFilter::OFF);
         let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter));
         #[cfg(feature = "otlp")]
-        let exporter = traces.map(trace::Exporter::start).transpose()?;
+        let exporter = traces.map(trace::start).transpose()?;
         match traces {
             #[cfg(feature = "otlp")]
-            Some(_) => subscriber.with(exporter.as_ref().map(trace::Exporter::layer)).try_init(),
+            Some(_) => subscriber.with(exporter.as_ref().map(trace::layer)).try_init(),
             _ => subscriber.try_init(),
         }
         .map_err(io::Error::other)?;
@@ -99,7 +99,8 @@ impl Log {
         if let Some(exporter) = self.exporter {
             let ended = ended.clone();
             thread::spawn(move || {
-                exporter.end(FLUSH);
+                // What is lost then, the collector was not there for.
+                let _ = exporter.shutdown_with_timeout(FLUSH);
                 drop(ended);
             });
         }

@@ -60,21 +60,22 @@ impl Write for Queue {
     }
 }
 
-/// Writes what comes; one write for many lines, when none is waiting.
+/// Writes what comes; one write for many lines, when no other is waiting.
 fn write(messages: &Receiver<Message>, stdout: File, unwritten: &IntCounter) {
     let mut stdout = BufWriter::new(stdout);
-    let mut end = None;
-    while end.is_none()
-        && let Ok(first) = messages.recv()
-    {
+    while let Ok(first) = messages.recv() {
         for message in once(first).chain(messages.try_iter()) {
             match message {
-                // As on a full disk.
-                Message::Line(line) if stdout.write_all(&line).is_err() => unwritten.inc(),
-                Message::Line(_) => {}
+                Message::Line(line) => {
+                    // As on a full disk.
+                    if stdout.write_all(&line).is_err() {
+                        unwritten.inc();
+                    }
+                }
                 Message::End(ended) => {
-                    end = Some(ended);
-                    break;
+                    let _ = stdout.flush();
+                    drop(ended);
+                    return;
                 }
             }
         }
