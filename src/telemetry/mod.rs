@@ -22,7 +22,6 @@ pub use trace::TraceSettings;
 pub const FLUSH: Duration = Duration::from_secs(1);
 
 /// What to log, and how.
-#[derive(Debug, Clone)]
 pub struct LogSettings {
     /// The least important level that is logged.
     pub level: LevelFilter,

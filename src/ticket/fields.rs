@@ -135,7 +135,6 @@ pub(super) fn from_one_to(most: u32, number: u64) -> Option<u32> {
 
 /// A moment in whole seconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(transparent)]
 pub struct UnixTime(u64);
 
 impl UnixTime {

@@ -35,6 +35,3 @@ const TICKET_BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// The version that every ticket of this protocol names in `TLS.ver`.
 const VERSION: &str = "2.0";
-
-/// Length in bytes of an HMAC-SHA256.
-const MAC_LEN: usize = 32;

@@ -7,7 +7,7 @@ use flate2::read::ZlibDecoder;
 use hmac::Mac;
 use serde::Deserialize;
 
-use super::{BASE64, Fields, MAC_LEN, PrivateMapFields, SecretKey, TICKET_BASE64, UnixTime, VERSION};
+use super::{BASE64, Fields, PrivateMapFields, SecretKey, TICKET_BASE64, UnixTime, VERSION};
 
 /// The longest ticket that is looked at, in characters. The longest that the types admit is under 500.
 const MAX_TICKET: usize = 4096;
@@ -22,7 +22,8 @@ pub struct UnverifiedTicket {
     pub fields: Fields,
     /// The text that is signed, where the fields have what it packs.
     userbuf: Option<String>,
-    mac: [u8; MAC_LEN],
+    /// The HMAC-SHA256 that it has.
+    mac: [u8; 32],
 }
 
 /// Why a text is not a ticket.
