@@ -36,21 +36,25 @@ impl Stream {
     /// Appends text as it comes, a code word for each character.
     #[inline]
     pub(super) fn text(&mut self, text: &[u8]) {
-        self.sum = self.sum.then(Sum::of(text));
-        self.literals(text);
+        let (sevens, rest) = text.as_chunks::<7>();
+        for seven in sevens {
+            self.characters(seven);
+        }
+        self.characters(rest);
     }
 
     /// Appends text in which characters come in runs, as the zeros of a userbuf do.
     pub(super) fn runs(&mut self, mut text: &[u8]) {
-        self.sum = self.sum.then(Sum::of(text));
         while let Some(first) = text.windows(4).position(|four| four == [four[0]; 4]) {
             let (before, run) = text.split_at(first + 1);
             let length = run.iter().take(deflate::LONGEST_MATCH).take_while(|&&next| next == text[first]).count();
-            self.literals(before);
+            let (run, rest) = run.split_at(length);
+            self.text(before);
             self.push(deflate::repetition(length, 1));
-            text = &run[length..];
+            self.sum = self.sum.then(Sum::of(run));
+            text = rest;
         }
-        self.literals(text);
+        self.text(text);
     }
 
     /// Appends constant text that is laid down.
@@ -72,14 +76,11 @@ impl Stream {
         &self.bytes[..self.length]
     }
 
+    /// Appends up to seven characters.
     #[inline]
-    fn literals(&mut self, text: &[u8]) {
-        let words = |text: &[u8]| text.iter().fold(Bits::default(), |bits, &next| bits.then(deflate::literal(next)));
-        let (sevens, rest) = text.as_chunks::<7>();
-        for seven in sevens {
-            self.push(words(seven));
-        }
-        self.push(words(rest));
+    fn characters(&mut self, characters: &[u8]) {
+        self.sum = self.sum.then(Sum::of(characters));
+        self.push(characters.iter().fold(Bits::default(), |bits, &next| bits.then(deflate::literal(next))));
     }
 
     /// Appends up to 56 bits, without a branch: whether they fill a byte cannot be foreseen.
