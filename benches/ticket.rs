@@ -170,7 +170,7 @@ fn mac() -> Hmac<Sha256> {
 
 fn signer() -> Signer {
     let app = SdkAppId::try_from(u64::from(APP)).expect("an SDKAppID");
-    Signer::new(app, &SecretKey::parse(SECRET).expect("a secret"))
+    Signer::new(app, SecretKey::parse(SECRET).expect("a secret"))
 }
 
 fn lifetime() -> Lifetime {
@@ -178,7 +178,7 @@ fn lifetime() -> Lifetime {
 }
 
 fn room() -> Room {
-    Room::Number(1_234_567_u64.try_into().expect("a room's number"))
+    Room::number(1_234_567).expect("a room's number")
 }
 
 /// Xorshift: the same numbers in each run.

@@ -37,10 +37,10 @@ pub struct Service {
 impl Service {
     /// Puts the rooms together.
     pub fn new(config: Config, dropped: DroppedLines) -> Self {
-        let metrics = Metrics::new();
+        let metrics = Metrics::default();
         let apps: Vec<_> = config.apps.iter().map(|configured| Arc::clone(&configured.app)).collect();
         for app in &apps {
-            metrics.show_key(app.id, None, app.key().fingerprint());
+            metrics.show_key(app.id, None, app.signer().key.fingerprint());
         }
         let follow = |configured| FollowedSecret { configured, complaint: None };
         let secrets = config.apps.into_iter().map(follow).collect();
@@ -161,21 +161,21 @@ impl FollowedSecret {
     /// Reads the secret again and uses it if it is another; one that cannot be used changes nothing.
     fn reload(&mut self, metrics: &Metrics) {
         let ConfiguredApp { app, secret: Some(source) } = &self.configured else { return };
-        let (id, old) = (app.id.get(), app.key());
+        let (id, old) = (app.id.get(), app.signer());
         match source.read_key() {
             Ok(secret) => {
                 self.complaint = None;
-                if old.secret != secret {
-                    let new = secret.fingerprint();
+                if old.key != secret {
+                    let new = secret.fingerprint().to_owned();
                     app.replace_key(secret);
-                    metrics.show_key(app.id, Some(old.fingerprint()), &new);
-                    info!(app = id, key = new.as_str(), old_key = old.fingerprint().as_str(), "secret replaced");
+                    metrics.show_key(app.id, Some(old.key.fingerprint()), &new);
+                    info!(app = id, key = new, old_key = old.key.fingerprint(), "secret replaced");
                 }
             }
             Err(complaint) => {
                 metrics.app(app.id).reload_failures.inc();
                 if self.complaint.as_ref() != Some(&complaint) {
-                    error!(app = id, cause = complaint, key = old.fingerprint().as_str(), "secret not replaced");
+                    error!(app = id, cause = complaint, key = old.key.fingerprint(), "secret not replaced");
                     self.complaint = Some(complaint);
                 }
             }

@@ -7,34 +7,21 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::session::{Pointer, Rule, Session};
-use crate::ticket::{
-    FieldError, Fingerprint, Lifetime, Privileges, Room, SdkAppId, SecretKey, Signer, UnixTime, UserId,
-};
+use crate::ticket::{FieldError, Lifetime, Privileges, Room, SdkAppId, SecretKey, Signer, UnixTime, UserId};
 
 /// The user that is refused in every app: the usual account of an app's administrator.
 pub const ADMINISTRATOR: &str = "administrator";
 
 /// One `SDKAppID` with its key and its policy.
-#[derive(Debug)]
 pub struct App {
     /// Which app.
     pub id: SdkAppId,
     /// What is issued, to whom and for how long.
     pub policy: Policy,
-    key: ArcSwap<AppKey>,
-}
-
-/// A secret and the signer prepared from it. They are replaced together, so that no ticket mixes two keys.
-#[derive(Debug)]
-pub struct AppKey {
-    /// Signs with the secret.
-    pub signer: Signer,
-    /// The secret itself, for inspecting tickets.
-    pub secret: SecretKey,
+    signer: ArcSwap<Signer>,
 }
 
 /// What an app issues, to whom and for how long.
-#[derive(Debug)]
 pub struct Policy {
     /// The lifetime when none is asked for.
     pub expire: Lifetime,
@@ -77,7 +64,6 @@ pub enum UserIdMapping {
 }
 
 /// What an app's `PrivateMapKey`s may open.
-#[derive(Debug)]
 pub struct RoomPolicy {
     /// The most that may be granted, and what is granted when nothing is asked for.
     pub max_privileges: Privileges,
@@ -86,7 +72,6 @@ pub struct RoomPolicy {
 }
 
 /// The rooms that a `PrivateMapKey` may open.
-#[derive(Debug)]
 pub enum Rooms {
     /// Whichever the caller names.
     Any,
@@ -115,7 +100,6 @@ pub enum Refusal {
 }
 
 /// A user to whom the app may issue.
-#[derive(Debug)]
 pub struct Admitted {
     /// Who it is.
     pub user: UserId,
@@ -127,28 +111,26 @@ pub struct Admitted {
 pub struct Issued {
     /// The ticket.
     pub ticket: String,
-    /// From when.
-    pub issued_at: UnixTime,
     /// For how long.
     pub lifetime: Lifetime,
-    /// With which key, and the signer to prove it.
-    pub key: Arc<AppKey>,
+    /// What signed it, and so with which key.
+    pub signer: Arc<Signer>,
 }
 
 impl App {
     /// An app that signs with `secret` under `policy`.
     pub fn new(id: SdkAppId, secret: SecretKey, policy: Policy) -> Self {
-        Self { id, policy, key: ArcSwap::from_pointee(AppKey::new(id, secret)) }
+        Self { id, policy, signer: ArcSwap::from_pointee(Signer::new(id, secret)) }
     }
 
-    /// The key in use.
-    pub fn key(&self) -> Arc<AppKey> {
-        self.key.load_full()
+    /// What signs now.
+    pub fn signer(&self) -> Arc<Signer> {
+        self.signer.load_full()
     }
 
     /// Signs with another secret from now on.
     pub fn replace_key(&self, secret: SecretKey) {
-        self.key.store(Arc::new(AppKey::new(self.id, secret)));
+        self.signer.store(Arc::new(Signer::new(self.id, secret)));
     }
 
     /// Decides whether the session's user may have tickets of this app.
@@ -162,12 +144,10 @@ impl App {
         asserted_user: Option<&str>,
         now: UnixTime,
     ) -> Result<Admitted, Refusal> {
-        let ends_at = if self.policy.within_session {
-            let ends_at = session.ends_at.filter(|end| end.since(now) >= 1).ok_or(Refusal::SessionTooShort)?;
-            Some(ends_at)
-        } else {
-            None
-        };
+        let ends_at = session.ends_at.filter(|_| self.policy.within_session);
+        if self.policy.within_session && ends_at.is_none_or(|end| end.since(now) < 1) {
+            return Err(Refusal::SessionTooShort);
+        }
         let user = self.policy.user_id.map(&session.subject, &rule.user_prefix).map_err(Refusal::UnusableUserId)?;
         if user.as_str() == ADMINISTRATOR || self.policy.deny_users.iter().any(|denied| denied == user.as_str()) {
             return Err(Refusal::UserNotPermitted);
@@ -180,9 +160,7 @@ impl App {
 
     /// Signs a `UserSig` for an admitted user.
     pub fn user_sig(&self, admitted: &Admitted, expire: Option<u64>, now: UnixTime) -> Issued {
-        let lifetime = self.lifetime(admitted, expire, now);
-        let key = self.key();
-        Issued { ticket: key.signer.user_sig(&admitted.user, now, lifetime), issued_at: now, lifetime, key }
+        self.issue(admitted, expire, now, |signer, lifetime| signer.user_sig(&admitted.user, now, lifetime))
     }
 
     /// Signs a `PrivateMapKey` for an admitted user; without `privileges` it grants all that the policy allows.
@@ -198,11 +176,8 @@ impl App {
         expire: Option<u64>,
         now: UnixTime,
     ) -> Result<Issued, Refusal> {
-        let policy = self
-            .policy
-            .private_map_key
-            .as_ref()
-            .ok_or(Refusal::RoomNotPermitted("this app issues no PrivateMapKeys"))?;
+        let policy = self.policy.private_map_key.as_ref();
+        let policy = policy.ok_or(Refusal::RoomNotPermitted("this app issues no PrivateMapKeys"))?;
         let privileges = privileges.unwrap_or(policy.max_privileges);
         if !privileges.within(policy.max_privileges) {
             return Err(Refusal::RoomNotPermitted("the privileges go beyond what this app grants"));
@@ -210,31 +185,27 @@ impl App {
         if !policy.rooms.include(room, session) {
             return Err(Refusal::RoomNotPermitted("the session does not name this room"));
         }
-        let lifetime = self.lifetime(admitted, expire, now);
-        let key = self.key();
-        let ticket = key.signer.private_map_key(&admitted.user, room, privileges, now, lifetime);
-        Ok(Issued { ticket, issued_at: now, lifetime, key })
+        Ok(self.issue(admitted, expire, now, |signer, lifetime| {
+            signer.private_map_key(&admitted.user, room, privileges, now, lifetime)
+        }))
     }
 
-    /// The lifetime asked for, or the usual one, cut to what the policy and the session's end allow.
-    fn lifetime(&self, admitted: &Admitted, expire: Option<u64>, now: UnixTime) -> Lifetime {
+    /// Signs for the lifetime asked for, or the usual one, cut to what the policy and the session's end allow.
+    fn issue(
+        &self,
+        admitted: &Admitted,
+        expire: Option<u64>,
+        now: UnixTime,
+        sign: impl FnOnce(&Signer, Lifetime) -> String,
+    ) -> Issued {
         let policy = &self.policy;
         let asked = expire.map_or(policy.expire, |seconds| Lifetime::try_from(seconds).unwrap_or(Lifetime::MAX));
         let allowed = asked.min(policy.max_expire);
         // `admit` has seen that at least one second is left; more than a lifetime holds does not cut anything.
         let left = admitted.ends_at.and_then(|end| Lifetime::try_from(end.since(now)).ok());
-        left.map_or(allowed, |left| allowed.min(left))
-    }
-}
-
-impl AppKey {
-    fn new(app: SdkAppId, secret: SecretKey) -> Self {
-        Self { signer: Signer::new(app, &secret), secret }
-    }
-
-    /// What may be shown of the secret.
-    pub fn fingerprint(&self) -> &Fingerprint {
-        self.signer.fingerprint()
+        let lifetime = left.map_or(allowed, |left| allowed.min(left));
+        let signer = self.signer();
+        Issued { ticket: sign(&signer, lifetime), lifetime, signer }
     }
 }
 
@@ -243,7 +214,11 @@ impl UserIdMapping {
         let id = match self {
             Self::StripHyphens if is_uuid(subject) => format!("{prefix}{}", subject.replace('-', "")),
             Self::AsIs | Self::StripHyphens => format!("{prefix}{subject}"),
-            Self::Sha256 => sha256_id(prefix, subject),
+            Self::Sha256 => {
+                // Never fewer digits than tell users apart: where a prefix leaves less room, the id is too long, and none.
+                let digits = UserId::MAX_LEN.saturating_sub(prefix.len()).max(20);
+                format!("{prefix}{}", &hex::encode(Sha256::digest(subject))[..digits])
+            }
         };
         id.try_into()
     }
@@ -258,25 +233,12 @@ fn is_uuid(text: &str) -> bool {
         })
 }
 
-/// Never fewer digits than tell users apart: a prefix that leaves less room makes an id that is too long, and so none.
-fn sha256_id(prefix: &str, subject: &str) -> String {
-    const MIN_DIGITS: usize = 20;
-    let digest = hex::encode(Sha256::digest(subject));
-    let digits = UserId::MAX_LEN.saturating_sub(prefix.len()).max(MIN_DIGITS);
-    format!("{prefix}{}", &digest[..digits])
-}
-
 impl Rooms {
     fn include(&self, room: &Room, session: &Session) -> bool {
         match self {
             Self::Any => true,
-            Self::InSession(pointer) => match (session.document.at(pointer), room) {
-                (Some(Value::Array(rooms)), Room::Number(number)) => {
-                    rooms.iter().any(|listed| listed.as_u64() == Some(number.get().into()))
-                }
-                (Some(Value::Array(rooms)), Room::Text(text)) => {
-                    rooms.iter().any(|listed| listed.as_str() == Some(text.as_str()))
-                }
+            Self::InSession(pointer) => match session.document.at(pointer) {
+                Some(Value::Array(rooms)) => rooms.iter().any(|listed| room.is(listed)),
                 _ => false,
             },
         }

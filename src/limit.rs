@@ -31,36 +31,28 @@ pub struct Limits {
 /// A number of times in a second, a minute or an hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    count: NonZeroU32,
-    period: Duration,
-}
-
-/// A text that is no [`Rate`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected a number and a unit, such as \"10/s\", \"30/m\" or \"500/h\", or \"off\"")]
-pub struct RateError;
-
-impl Rate {
+    count: u32,
     /// The time between two of them.
-    fn interval(self) -> Duration {
-        self.period / self.count.get()
-    }
+    interval: Duration,
 }
 
 impl FromStr for Rate {
-    type Err = RateError;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, RateError> {
-        let (count, unit) = text.split_once('/').ok_or(RateError)?;
-        let seconds = match unit {
-            "s" => 1,
-            "m" => 60,
-            "h" => 3600,
-            _ => return Err(RateError),
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parse = || {
+            let (count, unit) = text.split_once('/')?;
+            let seconds = match unit {
+                "s" => 1,
+                "m" => 60,
+                "h" => 3600,
+                _ => return None,
+            };
+            // Up to a million, so that an interval never rounds to nothing.
+            let count = count.parse().ok().filter(|count| (1..=1_000_000).contains(count))?;
+            Some(Self { count, interval: Duration::from_secs(seconds) / count })
         };
-        // Up to a million, so that an interval never rounds to nothing.
-        let count = count.parse().ok().filter(|count: &NonZeroU32| count.get() <= 1_000_000).ok_or(RateError)?;
-        Ok(Self { count, period: Duration::from_secs(seconds) })
+        parse().ok_or("expected a number and a unit, such as \"10/s\", \"30/m\" or \"500/h\", or \"off\"")
     }
 }
 
@@ -84,7 +76,7 @@ impl Limiter {
     /// A limiter that has seen nobody yet.
     pub fn new(limits: Limits) -> Self {
         let Limits { per_user, burst, per_address, shared } = limits;
-        let quota = per_user.and_then(|rate| Quota::with_period(rate.interval()));
+        let quota = per_user.and_then(|rate| Quota::with_period(rate.interval));
         Self {
             users: quota.map(|quota| RateLimiter::keyed(quota.allow_burst(burst))),
             shared: shared.zip(per_user).map(|(server, rate)| SharedLimit::new(server, rate, burst)),
@@ -165,16 +157,10 @@ impl Drop for Attempt<'_> {
     }
 }
 
-impl std::fmt::Debug for Limiter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Limiter")
-    }
-}
-
 impl From<Duration> for TooOften {
     fn from(wait: Duration) -> Self {
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        Self { retry_after: u32::try_from(seconds.max(1)).unwrap_or(u32::MAX) }
+        let seconds = wait.as_nanos().div_ceil(1_000_000_000).max(1);
+        Self { retry_after: u32::try_from(seconds).unwrap_or(u32::MAX) }
     }
 }
 
@@ -196,8 +182,8 @@ impl Addresses {
 
     fn new(rate: Rate) -> Self {
         Self {
-            interval: rate.interval(),
-            tolerance: rate.interval() * (rate.count.get() - 1),
+            interval: rate.interval,
+            tolerance: rate.interval * (rate.count - 1),
             due: Mutex::new(LruCache::sparse(Self::CAPACITY)),
             is_quiet: AtomicBool::new(true),
         }
@@ -270,7 +256,7 @@ impl SharedLimit {
         Self {
             server,
             script: redis::Script::new(GCRA),
-            interval: rate.interval(),
+            interval: rate.interval,
             burst,
             is_away: AtomicBool::new(false),
         }
@@ -311,10 +297,10 @@ mod tests {
 
     #[test]
     fn rates_are_a_number_and_a_unit() {
-        assert_eq!(rate("30/m").interval(), Duration::from_secs(2));
-        assert_eq!(rate("1000000/s").interval(), Duration::from_micros(1));
+        assert_eq!(rate("30/m").interval, Duration::from_secs(2));
+        assert_eq!(rate("1000000/s").interval, Duration::from_micros(1));
         for text in ["", "30", "0/m", "-1/m", "30/d", "1.5/s", "1000001/s"] {
-            assert_eq!(text.parse::<Rate>(), Err(RateError), "{text}");
+            assert!(text.parse::<Rate>().is_err(), "{text}");
         }
     }
 

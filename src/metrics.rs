@@ -1,32 +1,34 @@
 //! What is counted: the families of `/metrics`, with handles resolved once so that a request looks nothing up.
 
+use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
     Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder, core::Collector,
+    Registry, TextEncoder,
 };
 
-use crate::ticket::{Fingerprint, SdkAppId};
+use crate::ticket::SdkAppId;
 
 /// From a ticket signed at once to the slowest back end that a request waits for, in seconds.
 const BUCKETS: [f64; 16] =
     [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
 /// All families of the service.
-#[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
     request_seconds: HistogramVec,
     tickets: IntCounterVec,
-    refusals: IntCounterVec,
     checks: IntCounterVec,
     check_seconds: HistogramVec,
     backend_up: IntGaugeVec,
-    key_set_age: GaugeVec,
     key_info: IntGaugeVec,
     key_reload_failures: IntCounterVec,
     log_dropped: IntCounter,
+    /// Requests for a ticket that got none, by `reason`.
+    pub refusals: IntCounterVec,
+    /// Seconds since the key set in use was fetched, by `rule`.
+    pub key_set_age: GaugeVec,
     /// Requests that are being answered.
     pub in_flight: IntGauge,
     /// Connections to the public listener.
@@ -36,7 +38,6 @@ pub struct Metrics {
 }
 
 /// The metrics of one route; `answers` has a counter for each kind of answer, in the order they were given.
-#[derive(Debug)]
 pub struct RouteMetrics {
     /// Requests answered, one counter for each kind of answer.
     pub answers: Vec<IntCounter>,
@@ -45,7 +46,6 @@ pub struct RouteMetrics {
 }
 
 /// The metrics of one rule's check.
-#[derive(Debug)]
 pub struct RuleMetrics {
     /// Sessions recognised.
     pub allowed: IntCounter,
@@ -60,7 +60,6 @@ pub struct RuleMetrics {
 }
 
 /// The metrics of one app.
-#[derive(Debug)]
 pub struct AppMetrics {
     /// `UserSig`s issued.
     pub user_sigs: IntCounter,
@@ -70,46 +69,61 @@ pub struct AppMetrics {
     pub reload_failures: IntCounter,
 }
 
-impl Metrics {
+impl Default for Metrics {
     /// Registers every family.
-    pub fn new() -> Self {
-        let new = Families(Registry::new());
-        new.register(ProcessCollector::for_self());
-        let build = new.gauges("usersig_build_info", "The version that runs.", &["version"]);
+    fn default() -> Self {
+        let registry = Registry::new();
+        registry.register(Box::new(ProcessCollector::for_self())).expect("each name is registered once");
+        let counters = |name, help, labels: &[_]| add(&registry, IntCounterVec::new(Opts::new(name, help), labels));
+        let gauges = |name, help, labels: &[_]| add(&registry, IntGaugeVec::new(Opts::new(name, help), labels));
+        let histograms = |name, help, label| {
+            let options = HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
+            add(&registry, HistogramVec::new(options, &[label]))
+        };
+        let counter = |name, help| counters(name, help, &[]).with_label_values::<&str>(&[]);
+        let gauge = |name, help| gauges(name, help, &[]).with_label_values::<&str>(&[]);
+        let age = Opts::new("usersig_key_set_age_seconds", "Time since the key set in use was fetched.");
+        let build = gauges("usersig_build_info", "The version that runs.", &["version"]);
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Self {
-            requests: new.counters("usersig_http_requests_total", "Requests answered.", &["route", "status", "code"]),
-            request_seconds: new.histograms("usersig_http_request_duration_seconds", "Time to answer.", "route"),
-            in_flight: new.gauge("usersig_http_in_flight", "Requests being answered."),
-            connections: new.gauge("usersig_http_connections", "Connections to the public listener."),
-            connections_stalled: new.counter(
+            requests: counters("usersig_http_requests_total", "Requests answered.", &["route", "status", "code"]),
+            request_seconds: histograms("usersig_http_request_duration_seconds", "Time to answer.", "route"),
+            in_flight: gauge("usersig_http_in_flight", "Requests being answered."),
+            connections: gauge("usersig_http_connections", "Connections to the public listener."),
+            connections_stalled: counter(
                 "usersig_http_connections_stalled_total",
                 "Connections cut off: the rest of a request did not come, or its answer was not taken.",
             ),
-            tickets: new.counters("usersig_tickets_total", "Tickets issued.", &["app", "kind"]),
-            refusals: new.counters("usersig_refusals_total", "Requests for a ticket that got none.", &["reason"]),
-            checks: new.counters("usersig_session_checks_total", "Session checks by outcome.", &["rule", "outcome"]),
-            check_seconds: new.histograms("usersig_session_check_duration_seconds", "Time of a session check.", "rule"),
-            backend_up: new.gauges(
+            tickets: counters("usersig_tickets_total", "Tickets issued.", &["app", "kind"]),
+            refusals: counters("usersig_refusals_total", "Requests for a ticket that got none.", &["reason"]),
+            checks: counters("usersig_session_checks_total", "Session checks by outcome.", &["rule", "outcome"]),
+            check_seconds: histograms("usersig_session_check_duration_seconds", "Time of a session check.", "rule"),
+            backend_up: gauges(
                 "usersig_session_backend_up",
                 "0 after a check that could not find out, otherwise 1.",
                 &["rule"],
             ),
-            key_set_age: new.add(GaugeVec::new(
-                Opts::new("usersig_key_set_age_seconds", "Time since the key set in use was fetched."),
-                &["rule"],
-            )),
-            key_info: new.gauges("usersig_key_info", "The key in use, by its fingerprint.", &["app", "fingerprint"]),
-            key_reload_failures: new.counters(
+            key_set_age: add(&registry, GaugeVec::new(age, &["rule"])),
+            key_info: gauges("usersig_key_info", "The key in use, by its fingerprint.", &["app", "fingerprint"]),
+            key_reload_failures: counters(
                 "usersig_key_reload_failures_total",
                 "Changed secrets that could not be used; the old key stays in use.",
                 &["app"],
             ),
-            log_dropped: new.counter("usersig_log_dropped_total", "Log lines dropped."),
-            registry: new.0,
+            log_dropped: counter("usersig_log_dropped_total", "Log lines dropped."),
+            registry,
         }
     }
+}
 
+/// Registers a family as it is made.
+fn add<T: Collector + Clone + 'static>(registry: &Registry, family: prometheus::Result<T>) -> T {
+    let family = family.expect("names and labels are constants");
+    registry.register(Box::new(family.clone())).expect("each name is registered once");
+    family
+}
+
+impl Metrics {
     /// Handles for a route that gives `answers`: an HTTP status and a code each.
     pub fn route(&self, route: &str, answers: impl Iterator<Item = (u16, &'static str)>) -> RouteMetrics {
         let counter =
@@ -118,11 +132,6 @@ impl Metrics {
             answers: answers.map(counter).collect(),
             seconds: self.request_seconds.with_label_values(&[route]),
         }
-    }
-
-    /// A counter of requests for a ticket that were refused for `reason`.
-    pub fn refusal(&self, reason: &str) -> IntCounter {
-        self.refusals.with_label_values(&[reason])
     }
 
     /// Handles for a rule.
@@ -147,18 +156,13 @@ impl Metrics {
         }
     }
 
-    /// Shows how old a rule's key set is, in seconds.
-    pub fn show_key_set_age(&self, rule: &str, seconds: f64) {
-        self.key_set_age.with_label_values(&[rule]).set(seconds);
-    }
-
     /// Shows `new` as the app's key, and no longer `old`.
-    pub fn show_key(&self, app: SdkAppId, old: Option<&Fingerprint>, new: &Fingerprint) {
+    pub fn show_key(&self, app: SdkAppId, old: Option<&str>, new: &str) {
         let app = app.to_string();
-        self.key_info.with_label_values(&[app.as_str(), new.as_str()]).set(1);
+        self.key_info.with_label_values(&[app.as_str(), new]).set(1);
         if let Some(old) = old.filter(|old| *old != new) {
             // An error says that the old key was not shown, which is what is wanted.
-            let _ = self.key_info.remove_label_values(&[app.as_str(), old.as_str()]);
+            let _ = self.key_info.remove_label_values(&[app.as_str(), old]);
         }
     }
 
@@ -169,46 +173,5 @@ impl Metrics {
         let mut text = Vec::with_capacity(16 * 1024);
         TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("a Vec takes all that is written to it");
         text
-    }
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// Makes families, each registered as it is made.
-struct Families(Registry);
-
-impl Families {
-    fn register(&self, family: impl Collector + 'static) {
-        self.0.register(Box::new(family)).expect("each name is registered once");
-    }
-
-    fn add<T: Collector + Clone + 'static>(&self, family: prometheus::Result<T>) -> T {
-        let family = family.expect("names and labels are constants");
-        self.register(family.clone());
-        family
-    }
-
-    fn counter(&self, name: &str, help: &str) -> IntCounter {
-        self.add(IntCounter::new(name, help))
-    }
-
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.add(IntCounterVec::new(Opts::new(name, help), labels))
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> IntGauge {
-        self.add(IntGauge::new(name, help))
-    }
-
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.add(IntGaugeVec::new(Opts::new(name, help), labels))
-    }
-
-    fn histograms(&self, name: &str, help: &str, label: &str) -> HistogramVec {
-        self.add(HistogramVec::new(HistogramOpts::new(name, help).buckets(BUCKETS.to_vec()), &[label]))
     }
 }

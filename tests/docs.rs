@@ -292,12 +292,17 @@ fn every_error_code_is_told() {
 
 #[test]
 fn every_metric_is_told_with_its_labels() {
-    let metrics = Metrics::new();
+    let metrics = Metrics::default();
     let app = SdkAppId::try_from(1).expect("an SDKAppID");
-    let key = SecretKey::parse(SECRET).expect("a secret").fingerprint();
-    let _ = (metrics.route("r", [(200, "ok")].into_iter()), metrics.refusal("r"), metrics.rule("r"), metrics.app(app));
-    metrics.show_key(app, None, &key);
-    metrics.show_key_set_age("r", 0.0);
+    let key = SecretKey::parse(SECRET).expect("a secret");
+    let _ = (
+        metrics.route("r", [(200, "ok")].into_iter()),
+        metrics.refusals.with_label_values(&["r"]),
+        metrics.rule("r"),
+        metrics.app(app),
+    );
+    metrics.show_key(app, None, key.fingerprint());
+    metrics.key_set_age.with_label_values(&["r"]).set(0.0);
     let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for series in
         String::from_utf8(metrics.render(0)).expect("text").lines().filter(|line| line.starts_with("usersig_"))

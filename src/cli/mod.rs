@@ -23,8 +23,7 @@ use crate::limit::Limiter;
 use crate::session::Fault;
 use crate::telemetry::Log;
 use crate::ticket::{
-    Expected, FieldError, Lifetime, Privileges, Room, RoomStr, SdkAppId, SecretKey, Signer, UnixTime, UserId, Verdict,
-    inspect,
+    Expected, FieldError, Lifetime, Privileges, Room, SdkAppId, SecretKey, Signer, UnixTime, UserId, Verdict, inspect,
 };
 
 /// How a command ends: well, or with a finding such as a ticket that is not valid, or with what has kept it from doing its
@@ -82,8 +81,8 @@ struct SignArgs {
     #[arg(long, value_name = "N", group = "any_room", value_parser = room)]
     room: Option<Room>,
     /// Makes it a PrivateMapKey for this string TRTC room
-    #[arg(long, value_name = "TEXT", group = "any_room")]
-    room_str: Option<RoomStr>,
+    #[arg(long, value_name = "TEXT", group = "any_room", value_parser = Room::text)]
+    room_str: Option<Room>,
     /// What a PrivateMapKey allows: names with commas between them; everything when left out
     #[arg(long, value_name = "NAMES", requires = "any_room", value_parser = privileges)]
     privileges: Option<Privileges>,
@@ -175,8 +174,8 @@ fn check(path: &Path, probe: bool) -> Outcome {
 fn sign(args: SignArgs) -> Outcome {
     let secret = secret(args.secret_file)?;
     let secret = secret.unwrap_or_else(|| usage("no secret: give --secret-file, or set USERSIG_SECRET"));
-    let signer = Signer::new(args.sdk_app_id, &secret);
-    let ticket = match args.room.or(args.room_str.map(Room::Text)) {
+    let signer = Signer::new(args.sdk_app_id, secret);
+    let ticket = match args.room.or(args.room_str) {
         None => signer.user_sig(&args.user_id, now(), args.expire),
         Some(room) => {
             let privileges = args.privileges.unwrap_or(Privileges::ALL);
@@ -234,7 +233,7 @@ fn secret(file: Option<PathBuf>) -> Result<Option<SecretKey>, String> {
 
 fn room(text: &str) -> Result<Room, String> {
     let number: u64 = text.parse().map_err(|_| "is not a number; --room-str is for string rooms")?;
-    number.try_into().map(Room::Number).map_err(|error: FieldError| error.to_string())
+    Room::number(number).map_err(|error| error.to_string())
 }
 
 fn privileges(text: &str) -> Result<Privileges, FieldError> {

@@ -201,7 +201,7 @@ fn audit(request: &HttpRequest, route: &Route, decision: &Decision<'_>, problem:
                 rule = decision.rule,
                 user = decision.user.as_deref(),
                 expire = issued.map(|issued| issued.lifetime.as_secs()),
-                key = issued.map(|issued| issued.key.fingerprint().as_str()),
+                key = issued.map(|issued| issued.signer.key.fingerprint()),
                 step = problem.and_then(|problem| problem.step),
                 cause = problem.and_then(|problem| problem.cause.as_deref()),
                 duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
@@ -240,7 +240,7 @@ mod tests {
     fn case_34_a_panic_inside_a_check_fails_closed() {
         let limits = Limits { per_user: None, burst: NonZeroU32::MIN, per_address: None, shared: None };
         let dropped = DroppedLines::default();
-        let state = State::new(Vec::new(), Vec::new(), Vec::new(), limits, 0, Metrics::new(), dropped);
+        let state = State::new(Vec::new(), Vec::new(), Vec::new(), limits, 0, Metrics::default(), dropped);
         let request = TestRequest::default().insert_header((X_REQUEST_ID, "the-request")).to_http_request();
         let panics = async |decision: &mut Decision<'_>| {
             decision.user = Some("alice".to_owned());

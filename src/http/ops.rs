@@ -56,7 +56,7 @@ fn readyz(state: &State) -> HttpResponse {
 fn metrics(state: &State) -> HttpResponse {
     for watched in &state.rules {
         if let Some(age) = watched.rule.key_set().and_then(|set| set.age()) {
-            state.metrics.show_key_set_age(&watched.rule.name, age.as_secs_f64());
+            state.metrics.key_set_age.with_label_values(&[&watched.rule.name]).set(age.as_secs_f64());
         }
     }
     let text = state.metrics.render(state.dropped.count());
@@ -74,11 +74,13 @@ async fn inspect_ticket(state: Data<State>, request: HttpRequest, payload: Paylo
         let at = at.read(format_args!("is Unix seconds, 0 to {MAX_EXACT}"), |at| {
             at.whole().filter(|seconds| *seconds <= MAX_EXACT)
         })?;
-        let named = app.map(SdkAppId::get).or_else(|| UnverifiedTicket::decode(ticket).ok().map(|ticket| ticket.app()));
-        let key = state.apps.iter().find(|(app, _)| Some(app.id.get()) == named).map(|(app, _)| app.key());
+        let named = app
+            .map(SdkAppId::get)
+            .or_else(|| UnverifiedTicket::decode(ticket).ok().map(|ticket| ticket.fields.sdk_app_id));
+        let signer = state.apps.iter().find(|(app, _)| Some(app.id.get()) == named).map(|(app, _)| app.signer());
         let expected = Expected {
             app,
-            key: key.as_ref().map(|key| &key.secret),
+            key: signer.as_ref().map(|signer| &signer.key),
             user: user.read("is text", Given::text)?,
             at: at.map_or_else(now, UnixTime::from_secs),
         };

@@ -113,9 +113,9 @@ async fn issue<'a>(state: &'a State, request: &HttpRequest, asked: &Asked, decis
         user_sig: is_user_sig.then_some(&issued.ticket),
         private_map_key: (!is_user_sig).then_some(&issued.ticket),
         expire,
-        issued_at: issued.issued_at,
-        expires_at: issued.issued_at.plus(expire.into()),
-        renew_at: issued.issued_at.plus(u64::from(expire) * 9 / 10),
+        issued_at: now,
+        expires_at: now.plus(expire.into()),
+        renew_at: now.plus(u64::from(expire) * 9 / 10),
     });
     decision.issued = Some(issued);
     Ok(answer)

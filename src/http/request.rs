@@ -51,8 +51,8 @@ impl Asked {
     pub(super) async fn private_map_key(request: &HttpRequest, payload: Payload) -> Result<Self, Problem> {
         let known = [APP, USER, EXPIRE, &["roomId"], &["roomStr"], &["privileges"]];
         let [app, user, expire, room_id, room_str, privileges] = read(request, payload, known).await?;
-        let number = room_id.read(FieldError::RoomId, |id| id.whole()?.try_into().ok().map(Room::Number))?;
-        let text = room_str.read(FieldError::RoomStr, |name| name.text()?.parse().ok().map(Room::Text))?;
+        let number = room_id.read(FieldError::RoomId, |id| Room::number(id.whole()?).ok())?;
+        let text = room_str.read(FieldError::RoomStr, |name| Room::text(name.text()?).ok())?;
         let room = number.xor(text);
         let room = room.ok_or_else(|| Problem::invalid_request("give either roomId (a number) or roomStr (text)"))?;
         let privileges = privileges.read(FieldError::Privileges, |given| match &given.value {

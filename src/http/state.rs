@@ -65,7 +65,7 @@ impl State {
             user_sig: Route::new("usersig", Some("/v1/usersig"), &metrics),
             private_map_key: Route::new("private_map_key", Some("/v1/private-map-key"), &metrics),
             elsewhere: Route::new("other", None, &metrics),
-            refusals: Code::ALL.iter().map(|code| metrics.refusal(code.as_str())).collect(),
+            refusals: Code::ALL.iter().map(|code| metrics.refusals.with_label_values(&[code.as_str()])).collect(),
             metrics,
             dropped,
             started: AtomicBool::default(),

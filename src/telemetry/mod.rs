@@ -27,7 +27,6 @@ const QUEUE_LINES: usize = 8192;
 pub const FLUSH: Duration = Duration::from_secs(1);
 
 /// What to log, and how.
-#[derive(Debug, Clone)]
 pub struct LogSettings {
     /// The least important level that is logged.
     pub level: LevelFilter,
@@ -56,7 +55,7 @@ pub struct Log {
     dropped: DroppedLines,
     worker: WorkerGuard,
     #[cfg(feature = "otlp")]
-    exporter: Option<trace::Exporter>,
+    exporter: Option<opentelemetry_sdk::trace::SdkTracerProvider>,
 }
 
 impl Log {
@@ -76,7 +75,7 @@ impl Log {
             .finish(stdout);
         let dropped = DroppedLines { unqueued: Some(writer.error_counter()), unwritten };
         let layer = match settings.format {
-            LogFormat::Json => json::JsonLines::new(writer).boxed(),
+            LogFormat::Json => json::JsonLines(writer).boxed(),
             LogFormat::Text => tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer).boxed(),
         };
         // Libraries may log what they send; only our own events are known to hold no credential.
@@ -89,10 +88,10 @@ impl Log {
                 .with_target("actix_http", LevelFilter::OFF);
         let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter));
         #[cfg(feature = "otlp")]
-        let exporter = traces.map(trace::Exporter::start).transpose()?;
+        let exporter = traces.map(trace::start).transpose()?;
         match traces {
             #[cfg(feature = "otlp")]
-            Some(_) => subscriber.with(exporter.as_ref().map(trace::Exporter::layer)).try_init(),
+            Some(_) => subscriber.with(exporter.as_ref().map(trace::layer)).try_init(),
             _ => subscriber.try_init(),
         }
         .map_err(io::Error::other)?;
@@ -117,7 +116,8 @@ impl Log {
         if let Some(exporter) = self.exporter {
             let ended = ended.clone();
             thread::spawn(move || {
-                exporter.end(FLUSH);
+                // What is lost then, the collector was not there for.
+                let _ = exporter.shutdown_with_timeout(FLUSH);
                 drop(ended);
             });
         }
@@ -155,7 +155,7 @@ impl<W: Write> Write for Stdout<W> {
 }
 
 /// Tells how many log lines were dropped so far.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct DroppedLines {
     unqueued: Option<ErrorCounter>,
     unwritten: Arc<AtomicU64>,

@@ -14,7 +14,6 @@ pub const TARGET: &str = "usersig::trace";
 pub const TRACEPARENT: &str = "traceparent";
 
 /// Where traces go, and how many.
-#[derive(Debug, Clone)]
 pub struct TraceSettings {
     /// The collector's base URL; spans go to `/v1/traces` below it.
     pub endpoint: Url,
@@ -26,9 +25,9 @@ pub struct TraceSettings {
 pub const AVAILABLE: bool = cfg!(feature = "otlp");
 
 #[cfg(feature = "otlp")]
-pub(super) use otlp::Exporter;
-#[cfg(feature = "otlp")]
 pub use otlp::{continue_from, outgoing};
+#[cfg(feature = "otlp")]
+pub(super) use otlp::{layer, start};
 
 /// Makes `span` a part of the trace that a caller's `traceparent` names (W3C Trace Context).
 #[cfg(not(feature = "otlp"))]
@@ -64,48 +63,39 @@ mod otlp {
     const TIMEOUT: Duration = Duration::from_secs(5);
 
     /// Sends spans in batches from a thread of its own, and drops them while the collector is away.
-    pub(in super::super) struct Exporter(SdkTracerProvider);
+    pub(in super::super) fn start(settings: &TraceSettings) -> io::Result<SdkTracerProvider> {
+        // Like every client here: no proxy of the environment's, no redirect.
+        let client = reqwest::blocking::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(TIMEOUT)
+            .build()
+            .map_err(io::Error::other)?;
+        let exporter = SpanExporter::builder()
+            .with_http()
+            .with_http_client(client)
+            .with_protocol(Protocol::HttpBinary)
+            .with_endpoint(format!("{}/v1/traces", settings.endpoint.as_str().trim_end_matches('/')))
+            .build()
+            .map_err(io::Error::other)?;
+        Ok(SdkTracerProvider::builder()
+            .with_resource(Resource::builder().with_service_name(env!("CARGO_PKG_NAME")).build())
+            .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(settings.ratio))))
+            .with_batch_exporter(exporter)
+            .build())
+    }
 
-    impl Exporter {
-        pub(in super::super) fn start(settings: &TraceSettings) -> io::Result<Self> {
-            // Like every client here: no proxy of the environment's, no redirect.
-            let client = reqwest::blocking::Client::builder()
-                .no_proxy()
-                .redirect(reqwest::redirect::Policy::none())
-                .timeout(TIMEOUT)
-                .build()
-                .map_err(io::Error::other)?;
-            let exporter = SpanExporter::builder()
-                .with_http()
-                .with_http_client(client)
-                .with_protocol(Protocol::HttpBinary)
-                .with_endpoint(format!("{}/v1/traces", settings.endpoint.as_str().trim_end_matches('/')))
-                .build()
-                .map_err(io::Error::other)?;
-            let provider = SdkTracerProvider::builder()
-                .with_resource(Resource::builder().with_service_name(env!("CARGO_PKG_NAME")).build())
-                .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(settings.ratio))))
-                .with_batch_exporter(exporter)
-                .build();
-            Ok(Self(provider))
-        }
-
-        /// What turns spans of [`TARGET`], and nothing else, into traces.
-        pub(in super::super) fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(&self) -> impl Layer<S> + use<S> {
-            let layer = tracing_opentelemetry::layer()
-                .with_tracer(self.0.tracer(env!("CARGO_PKG_NAME")))
-                .with_location(false)
-                .with_threads(false)
-                .with_target(false)
-                .with_tracked_inactivity(false);
-            layer.with_filter(Targets::new().with_target(TARGET, tracing::Level::INFO))
-        }
-
-        /// Sends what still waits.
-        pub(in super::super) fn end(&self, patience: Duration) {
-            // What is lost then, the collector was not there for.
-            let _ = self.0.shutdown_with_timeout(patience);
-        }
+    /// What turns spans of [`TARGET`], and nothing else, into traces.
+    pub(in super::super) fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(
+        exporter: &SdkTracerProvider,
+    ) -> impl Layer<S> + use<S> {
+        let layer = tracing_opentelemetry::layer()
+            .with_tracer(exporter.tracer(env!("CARGO_PKG_NAME")))
+            .with_location(false)
+            .with_threads(false)
+            .with_target(false)
+            .with_tracked_inactivity(false);
+        layer.with_filter(Targets::new().with_target(TARGET, tracing::Level::INFO))
     }
 
     /// Makes `span` a part of the trace that a caller's `traceparent` names (W3C Trace Context).

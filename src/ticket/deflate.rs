@@ -17,40 +17,16 @@
 //! shortest mean ticket with its description (ids of 1 to 32 small letters, digits and `_`, each length as often).
 //! The best that was found is four bits shorter and has no such simple shape.
 
-/// Code lengths of the literals, the end of block and the match lengths: runs of (symbols, bits).
-const LITERAL_RUNS: [(usize, u32); 8] = [
-    (34, 0),
-    (1, 6), // "
-    (8, 0),
-    (16, 6),  // + , - . / 0…9 :
-    (36, 8),  // = A…Z and their neighbours
-    (31, 6),  // _ a…z { } and their neighbours
-    (130, 0), // up to the last byte
-    (7, 6),   // end of block, match lengths
+/// What every ticket begins with: zlib's header (a window of 32 KiB, the usual level, no dictionary), and that of the
+/// one block with the description of the code, as the test below puts it together.
+pub(super) const HEADER: [u8; 21] = [
+    0x78, 0x9c, 0x35, 0x0f, 0x43, 0x82, 0x80, 0x00, 0xf0, 0x2f, 0x5d, 0xb3, 0xb1, 0xb6, 0x6d, 0x66, 0xdb, 0xfe, 0x7b,
+    0x1e, 0x1b,
 ];
-const LITERALS: usize = END_OF_BLOCK + 7;
-const END_OF_BLOCK: usize = 256;
-
-const DISTANCE_RUNS: [(usize, u32); 1] = [(DISTANCES, 4)];
-const DISTANCES: usize = 16;
-
-/// How many bits it takes to tell, about a run, one of the code lengths 0 to 15, [`REPEAT`], [`FEW_ZEROS`] or
-/// [`MANY_ZEROS`]: the Huffman code for what [`block_header`] writes.
-const LENGTH_LENGTHS: [u32; 19] = [0, 0, 0, 0, 4, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 1, 4, 4];
-/// The length before, three to six times more.
-const REPEAT: usize = 16;
-/// 0, three to ten times.
-const FEW_ZEROS: usize = 17;
-/// 0, 11 to 138 times.
-const MANY_ZEROS: usize = 18;
-/// The order in which `LENGTH_LENGTHS` are sent, up to the last that is not 0.
-const LENGTH_ORDER: [usize; 12] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4];
 
 const SHORTEST_MATCH: usize = 3;
 /// The longest match that the code has a symbol for.
 pub(super) const LONGEST_MATCH: usize = 8;
-/// The farthest match that the code has a symbol for.
-const FARTHEST_MATCH: usize = 256;
 
 /// Up to 64 bits, the first one lowest; above them nothing but zeros.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -60,147 +36,162 @@ pub(super) struct Bits {
 }
 
 impl Bits {
-    const fn number(word: usize, count: u32) -> Self {
-        Self { word: word as u64, count }
+    /// A Huffman code's word: unlike all other bits its highest comes first.
+    const fn huffman(word: usize, count: u32) -> Self {
+        Self { word: (word as u64).reverse_bits() >> (64 - count), count }
     }
 
     /// These bits and then `next`.
+    #[inline]
     pub(super) const fn then(self, next: Self) -> Self {
         Self { word: self.word | next.word << self.count, count: self.count + next.count }
     }
 }
 
-static LITERAL_CODE: [Bits; LITERALS] = canonical(&lengths(&LITERAL_RUNS));
-static DISTANCE_CODE: [Bits; DISTANCES] = canonical(&lengths(&DISTANCE_RUNS));
-static LENGTH_CODE: [Bits; 19] = canonical(&LENGTH_LENGTHS);
-
-const fn lengths<const SYMBOLS: usize>(runs: &[(usize, u32)]) -> [u32; SYMBOLS] {
-    let mut lengths = [0; SYMBOLS];
-    let (mut run, mut symbol) = (0, 0);
-    while run < runs.len() {
-        let end = symbol + runs[run].0;
-        while symbol < end {
-            lengths[symbol] = runs[run].1;
-            symbol += 1;
-        }
-        run += 1;
+/// The code word of a literal, the end of block or a match length; no bits for what no ticket has.
+const fn word(symbol: usize) -> Bits {
+    match symbol {
+        34 => Bits::huffman(0, 6),                   // "
+        43..=58 => Bits::huffman(symbol - 42, 6),    // + , - . / 0…9 :
+        95..=125 => Bits::huffman(symbol - 78, 6),   // _ a…z { } and their neighbours
+        256..=262 => Bits::huffman(symbol - 208, 6), // end of block, match lengths
+        59..=94 => Bits::huffman(symbol + 161, 8),   // = A…Z and their neighbours
+        _ => Bits { word: 0, count: 0 },
     }
-    assert!(symbol == SYMBOLS, "the runs are as long as the code");
-    lengths
 }
 
-/// The Huffman code with these lengths (RFC 1951, 3.2.2). Its words are turned round: their first bit is sent first.
-const fn canonical<const SYMBOLS: usize>(lengths: &[u32; SYMBOLS]) -> [Bits; SYMBOLS] {
-    let mut code = [Bits::number(0, 0); SYMBOLS];
-    let (mut length, mut word) = (1, 0_u16);
-    while length < 16 {
-        word <<= 1;
-        let mut symbol = 0;
-        while symbol < SYMBOLS {
-            if lengths[symbol] == length {
-                code[symbol] = Bits { word: (word.reverse_bits() >> (16 - length)) as u64, count: length };
-                word += 1;
-            }
-            symbol += 1;
-        }
-        length += 1;
+static LITERALS: [Bits; 256] = {
+    let mut literals = [word(0); 256];
+    let mut symbol = 0;
+    while symbol < literals.len() {
+        literals[symbol] = word(symbol);
+        symbol += 1;
     }
-    assert!(word == 1 << 15, "no word is left over: an incomplete code is refused by inflaters");
-    code
-}
+    literals
+};
 
-/// The code word of a character; no bits for one that no ticket has.
-pub(super) const fn literal(character: u8) -> Bits {
-    LITERAL_CODE[character as usize]
+/// The code word of a character that tickets have.
+#[inline]
+pub(super) fn literal(character: u8) -> Bits {
+    let word = LITERALS[usize::from(character)];
+    debug_assert!(word.count > 0, "a character without a code word");
+    word
 }
 
 /// The code word that ends the block.
-pub(super) const fn end_of_block() -> Bits {
-    LITERAL_CODE[END_OF_BLOCK]
-}
+pub(super) const END_OF_BLOCK: Bits = word(256);
 
 /// `length` characters that are the same as those `distance` before them (RFC 1951, 3.2.5).
-pub(super) const fn repetition(length: usize, distance: usize) -> Bits {
-    let length = LITERAL_CODE[END_OF_BLOCK + 1 + length - SHORTEST_MATCH];
-    let back = distance - 1;
-    if back < 4 {
-        return length.then(DISTANCE_CODE[back]);
-    }
+pub(super) fn repetition(length: usize, distance: usize) -> Bits {
     // Two symbols for each power of two, told apart by the bit below the highest; the other bits follow as they are.
-    let others = back.ilog2() - 1;
+    let back = distance - 1;
+    let others = back.max(1).ilog2().saturating_sub(1);
     let symbol = 2 * others as usize + (back >> others);
-    length.then(DISTANCE_CODE[symbol]).then(Bits::number(back % (1 << others), others))
+    let rest = Bits { word: back as u64 % (1 << others), count: others };
+    word(257 + length - SHORTEST_MATCH).then(Bits::huffman(symbol, 4)).then(rest)
 }
 
-/// What begins the block: that it is the last, that its code is its own, and that code (RFC 1951, 3.2.7).
-pub(super) fn block_header() -> Vec<Bits> {
-    let mut header = vec![
-        Bits::number(0b101, 3),
-        Bits::number(LITERALS - 257, 5),
-        Bits::number(DISTANCES - 1, 5),
-        Bits::number(LENGTH_ORDER.len() - 4, 4),
-    ];
-    header.extend(LENGTH_ORDER.map(|symbol| Bits { word: LENGTH_LENGTHS[symbol].into(), count: 3 }));
-    for (symbols, length) in LITERAL_RUNS.into_iter().chain(DISTANCE_RUNS) {
-        match (length, symbols) {
-            (0, ..=10) => header.push(LENGTH_CODE[FEW_ZEROS].then(Bits::number(symbols - 3, 3))),
-            (0, _) => header.push(LENGTH_CODE[MANY_ZEROS].then(Bits::number(symbols - 11, 7))),
-            _ => {
-                header.push(LENGTH_CODE[length as usize]);
-                let mut left = symbols - 1;
-                while left > 0 {
-                    let repeated = left.min(6);
-                    header.push(LENGTH_CODE[REPEAT].then(Bits::number(repeated - 3, 2)));
-                    left -= repeated;
-                }
-            }
-        }
-    }
-    header
-}
-
-/// The fewest bits for `text` after `past`: literals, and matches with what stands before.
-pub(super) fn shortest(past: &[u8], text: &[u8]) -> Vec<Bits> {
+/// The code words of `text` after `past`: where it repeats what stands before, always the nearest of the longest
+/// matches. For what tickets consist of, no other choice is shorter.
+pub(super) fn compress(past: &[u8], text: &[u8]) -> Vec<Bits> {
     let all = [past, text].concat();
-    // For each place in `text`, from its end: the bits from there on, the first step of these, and where that leads.
-    let mut ways = vec![(u32::MAX, Bits::default(), 0); text.len()];
-    ways.push((0, Bits::default(), text.len()));
-    for start in (0..text.len()).rev() {
-        let place = past.len() + start;
-        let mut consider = |length: usize, step: Bits| {
-            let bits = step.count + ways[start + length].0;
-            if bits < ways[start].0 {
-                ways[start] = (bits, step, start + length);
-            }
-        };
-        consider(1, literal(all[place]));
-        for distance in (1..=place.min(FARTHEST_MATCH)).filter(|distance| all[place - distance] == all[place]) {
+    let mut words = Vec::new();
+    let mut place = past.len();
+    while place < all.len() {
+        let found = (1..=place.min(256)).rev().map(|distance| {
             let pairs = all[place..].iter().zip(&all[place - distance..]);
-            let same = pairs.take(LONGEST_MATCH).take_while(|(now, before)| now == before).count();
-            for length in SHORTEST_MATCH..=same {
-                consider(length, repetition(length, distance));
-            }
-        }
+            (pairs.take(LONGEST_MATCH).take_while(|(now, before)| now == before).count(), distance)
+        });
+        let (word, length) = match found.max_by_key(|(length, _)| *length) {
+            Some((length, distance)) if length >= SHORTEST_MATCH => (repetition(length, distance), length),
+            _ => (literal(all[place]), 1),
+        };
+        words.push(word);
+        place += length;
     }
-    let mut steps = Vec::new();
-    let mut place = 0;
-    while place < text.len() {
-        let (_, step, next) = ways[place];
-        steps.push(step);
-        place = next;
-    }
-    steps
+    words
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Code lengths of the literals, the end of block and the match lengths, then those of the distances: runs of
+    /// (symbols, bits).
+    const RUNS: [(usize, usize); 9] = [(34, 0), (1, 6), (8, 0), (16, 6), (36, 8), (31, 6), (130, 0), (7, 6), (16, 4)];
+    const LITERALS: usize = 257 + 6;
+
+    /// How many bits it takes to tell, about a run, one of the code lengths 0 to 15, [`REPEAT`], [`FEW_ZEROS`] or
+    /// [`MANY_ZEROS`].
+    const LENGTH_LENGTHS: [u32; 19] = [0, 0, 0, 0, 4, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 1, 4, 4];
+    /// The length before, three to six times more.
+    const REPEAT: usize = 16;
+    /// 0, three to ten times.
+    const FEW_ZEROS: usize = 17;
+    /// 0, 11 to 138 times.
+    const MANY_ZEROS: usize = 18;
+    /// The order in which `LENGTH_LENGTHS` are sent, up to the last that is not 0.
+    const LENGTH_ORDER: [usize; 12] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4];
+
+    fn number(word: usize, count: u32) -> Bits {
+        Bits { word: word as u64, count }
+    }
+
+    /// The Huffman code with these lengths (RFC 1951, 3.2.2).
+    fn canonical(lengths: &[u32]) -> Vec<Bits> {
+        let mut code = vec![Bits::default(); lengths.len()];
+        let mut word = 0;
+        for length in 1..16 {
+            word <<= 1;
+            for symbol in (0..lengths.len()).filter(|&symbol| lengths[symbol] == length) {
+                code[symbol] = Bits::huffman(word, length);
+                word += 1;
+            }
+        }
+        assert_eq!(word, 1 << 15, "no word is left over: an incomplete code is refused by inflaters");
+        code
+    }
+
     #[test]
-    fn its_description_takes_149_bits() {
-        let [last_and_kind, ..] = block_header()[..] else { panic!("a header") };
-        let all: u32 = block_header().iter().map(|bits| bits.count).sum();
-        assert_eq!(all - last_and_kind.count, 149);
+    fn the_code_is_that_of_its_lengths() {
+        let lengths: Vec<_> =
+            RUNS.iter().flat_map(|&(symbols, bits)| vec![u32::try_from(bits).expect("few"); symbols]).collect();
+        let (literals, distances) = lengths.split_at(LITERALS);
+        for (symbol, bits) in canonical(literals).into_iter().enumerate() {
+            assert_eq!(word(symbol), bits, "{symbol}");
+        }
+        for (symbol, bits) in canonical(distances).into_iter().enumerate() {
+            assert_eq!(Bits::huffman(symbol, 4), bits, "{symbol}");
+        }
+    }
+
+    #[test]
+    fn the_header_describes_the_code() {
+        let code = canonical(&LENGTH_LENGTHS);
+        // That the block is the last, that its code is its own, and that code (RFC 1951, 3.2.7).
+        let mut header = vec![number(0b101, 3)];
+        header.extend([number(LITERALS - 257, 5), number(16 - 1, 5), number(LENGTH_ORDER.len() - 4, 4)]);
+        header.extend(LENGTH_ORDER.map(|symbol| number(LENGTH_LENGTHS[symbol] as usize, 3)));
+        for (symbols, length) in RUNS {
+            match (length, symbols) {
+                (0, ..=10) => header.push(code[FEW_ZEROS].then(number(symbols - 3, 3))),
+                (0, _) => header.push(code[MANY_ZEROS].then(number(symbols - 11, 7))),
+                _ => {
+                    header.push(code[length]);
+                    let mut left = symbols - 1;
+                    while left > 0 {
+                        let repeated = left.min(6);
+                        header.push(code[REPEAT].then(number(repeated - 3, 2)));
+                        left -= repeated;
+                    }
+                }
+            }
+        }
+        let count: u32 = header.iter().map(|bits| bits.count).sum();
+        assert_eq!(count, 3 + 149);
+        let bits = header.iter().flat_map(|bits| (0..bits.count).map(|bit| bits.word >> bit & 1 == 1));
+        let bytes: Vec<_> = HEADER[2..].iter().flat_map(|byte| (0..8).map(move |bit| byte >> bit & 1 == 1)).collect();
+        assert_eq!(bits.collect::<Vec<_>>(), bytes);
     }
 
     #[test]
@@ -215,12 +206,12 @@ mod tests {
     #[test]
     fn the_length_code_is_the_best_for_what_it_writes() {
         let mut times = [0; 19];
-        for (symbols, length) in LITERAL_RUNS.into_iter().chain(DISTANCE_RUNS) {
+        for (symbols, length) in RUNS {
             match (length, symbols) {
                 (0, ..=10) => times[FEW_ZEROS] += 1,
                 (0, _) => times[MANY_ZEROS] += 1,
                 _ => {
-                    times[length as usize] += 1;
+                    times[length] += 1;
                     times[REPEAT] += (symbols - 1).div_ceil(6);
                 }
             }

@@ -1,7 +1,6 @@
 //! The fields of a ticket as types that can only hold what Tencent's servers accept.
 
 use std::fmt;
-use std::num::NonZeroU32;
 use std::str::FromStr;
 
 /// Why a value cannot be a ticket's field. The text completes "`field` …".
@@ -75,13 +74,13 @@ impl fmt::Display for UserId {
 }
 
 /// The number of an application in Tencent's console; fits 32 bits and is never 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SdkAppId(NonZeroU32);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SdkAppId(u32);
 
 impl SdkAppId {
     /// The number itself.
     pub const fn get(self) -> u32 {
-        self.0.get()
+        self.0
     }
 }
 
@@ -89,8 +88,7 @@ impl TryFrom<u64> for SdkAppId {
     type Error = FieldError;
 
     fn try_from(id: u64) -> Result<Self, FieldError> {
-        let id = u32::try_from(id).map_err(|_| FieldError::SdkAppId)?;
-        NonZeroU32::new(id).map(Self).ok_or(FieldError::SdkAppId)
+        from_one_to(u32::MAX, id).map(Self).ok_or(FieldError::SdkAppId)
     }
 }
 
@@ -110,15 +108,15 @@ impl fmt::Display for SdkAppId {
 
 /// How long a ticket lives: whole seconds, from 1 to ten years of 365 days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Lifetime(NonZeroU32);
+pub struct Lifetime(u32);
 
 impl Lifetime {
     /// The longest lifetime that Tencent documents for every product.
-    pub const MAX: Self = Self(NonZeroU32::new(3650 * 86_400).expect("not zero"));
+    pub const MAX: Self = Self(3650 * 86_400);
 
     /// The lifetime in seconds.
     pub const fn as_secs(self) -> u32 {
-        self.0.get()
+        self.0
     }
 }
 
@@ -126,18 +124,17 @@ impl TryFrom<u64> for Lifetime {
     type Error = FieldError;
 
     fn try_from(seconds: u64) -> Result<Self, FieldError> {
-        u32::try_from(seconds)
-            .ok()
-            .and_then(NonZeroU32::new)
-            .map(Self)
-            .filter(|lifetime| *lifetime <= Self::MAX)
-            .ok_or(FieldError::Lifetime)
+        from_one_to(Self::MAX.0, seconds).map(Self).ok_or(FieldError::Lifetime)
     }
+}
+
+/// `number`, when it is 1 to `most`.
+pub(super) fn from_one_to(most: u32, number: u64) -> Option<u32> {
+    u32::try_from(number).ok().filter(|number| (1..=most).contains(number))
 }
 
 /// A moment in whole seconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(transparent)]
 pub struct UnixTime(u64);
 
 impl UnixTime {

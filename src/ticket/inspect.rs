@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::{MalformedTicket, SdkAppId, SecretKey, UnixTime, UnverifiedTicket};
+use super::{SdkAppId, SecretKey, UnixTime, UnverifiedTicket};
 
 /// What the ticket is held against; what is `None` is not judged.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Expected<'a> {
     /// The app that the ticket should be for.
     pub app: Option<SdkAppId>,
@@ -18,7 +18,7 @@ pub struct Expected<'a> {
 }
 
 /// A ticket's fields and the verdict on it.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Inspection {
     /// The first thing found wrong, or `valid`.
@@ -108,7 +108,15 @@ pub struct PrivateMapFields {
 pub fn inspect(ticket: &str, expected: &Expected<'_>) -> Inspection {
     let ticket = match UnverifiedTicket::decode(ticket) {
         Ok(ticket) => ticket,
-        Err(malformed) => return malformed.into(),
+        Err(malformed) => {
+            return Inspection {
+                verdict: Verdict::Malformed,
+                key: KeyVerdict::Unchecked,
+                code: Some(malformed.tencent_code()),
+                detail: Some(format!("the ticket {malformed}")),
+                fields: None,
+            };
+        }
     };
     let key = match expected.key {
         None => KeyVerdict::Unchecked,
@@ -121,41 +129,16 @@ pub fn inspect(ticket: &str, expected: &Expected<'_>) -> Inspection {
         .private_map
         .as_ref()
         .is_some_and(|map| (map.sdk_app_id, &map.user_id) != (fields.sdk_app_id, &fields.user_id));
-    let verdict = if expected.app.is_some_and(|app| app.get() != fields.sdk_app_id) {
-        Verdict::WrongApp
+    let (verdict, code) = if expected.app.is_some_and(|app| app.get() != fields.sdk_app_id) {
+        (Verdict::WrongApp, Some(70014))
     } else if key == KeyVerdict::Wrong {
-        Verdict::WrongKey
+        (Verdict::WrongKey, Some(70009))
     } else if expected.user.is_some_and(|user| user != fields.user_id) || map_is_anothers {
-        Verdict::WrongUser
+        (Verdict::WrongUser, Some(70013))
     } else if expected.at > fields.expires_at {
-        Verdict::Expired
+        (Verdict::Expired, Some(70001))
     } else {
-        Verdict::Valid
+        (Verdict::Valid, None)
     };
-    Inspection { verdict, key, code: verdict.tencent_code(), detail: None, fields: Some(fields) }
-}
-
-impl Verdict {
-    const fn tencent_code(self) -> Option<u32> {
-        match self {
-            Self::Valid => None,
-            Self::Malformed => Some(70005),
-            Self::WrongApp => Some(70014),
-            Self::WrongKey => Some(70009),
-            Self::WrongUser => Some(70013),
-            Self::Expired => Some(70001),
-        }
-    }
-}
-
-impl From<MalformedTicket> for Inspection {
-    fn from(malformed: MalformedTicket) -> Self {
-        Self {
-            verdict: Verdict::Malformed,
-            key: KeyVerdict::Unchecked,
-            code: Some(malformed.tencent_code()),
-            detail: Some(format!("the ticket {malformed}")),
-            fields: None,
-        }
-    }
+    Inspection { verdict, key, code, detail: None, fields: Some(fields) }
 }

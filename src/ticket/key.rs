@@ -1,8 +1,6 @@
 //! The app's secret as the console shows it, and the fingerprint that may be shown instead of it.
 
-use std::fmt;
-
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, KeyInit};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -10,7 +8,10 @@ use zeroize::Zeroizing;
 ///
 /// The HMAC is keyed with the digits as they stand, not with the bytes that they spell.
 #[derive(PartialEq, Eq)]
-pub struct SecretKey(Zeroizing<String>);
+pub struct SecretKey {
+    digits: Zeroizing<String>,
+    fingerprint: String,
+}
 
 impl SecretKey {
     const LEN: usize = 64;
@@ -30,28 +31,18 @@ impl SecretKey {
         if text.len() != Self::LEN || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(SecretKeyError::NotHex { length: text.chars().count() });
         }
-        Ok(Self(Zeroizing::new(text.to_owned())))
+        let fingerprint = hex::encode(&Sha256::digest(text)[..4]);
+        Ok(Self { digits: Zeroizing::new(text.to_owned()), fingerprint })
     }
 
-    /// The first eight hex digits of the secret's SHA-256.
-    pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint(hex::encode(&Sha256::digest(self.0.as_bytes())[..4]))
+    /// The first eight hex digits of the secret's SHA-256, which tell keys apart and reveal none.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     /// An HMAC-SHA256 that has taken in the key and waits for the text.
     pub(super) fn mac(&self) -> Hmac<Sha256> {
-        Hmac::new_from_slice(self.0.as_bytes()).expect("HMAC takes a key of any length")
-    }
-
-    /// Whether `mac` is this key's MAC of `text`, compared in constant time.
-    pub(super) fn verifies(&self, text: &str, mac: &[u8]) -> bool {
-        self.mac().chain_update(text).verify_slice(mac).is_ok()
-    }
-}
-
-impl fmt::Debug for SecretKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SecretKey({})", self.fingerprint())
+        Hmac::new_from_slice(self.digits.as_bytes()).expect("HMAC takes a key of any length")
     }
 }
 
@@ -74,30 +65,13 @@ pub enum SecretKeyError {
     },
 }
 
-/// Eight hex digits that tell keys apart and reveal none.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fingerprint(String);
-
-impl Fingerprint {
-    /// The digits.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn names_what_is_not_a_secret() {
-        let refusal = |text: &str| SecretKey::parse(text).expect_err("not a secret");
+        let refusal = |text: &str| SecretKey::parse(text).err().expect("not a secret");
         assert_eq!(refusal(" \n"), SecretKeyError::Empty);
         assert_eq!(refusal("-----BEGIN PRIVATE KEY-----\nMIG"), SecretKeyError::Pem);
         assert_eq!(refusal("abc"), SecretKeyError::NotHex { length: 3 });
@@ -105,10 +79,8 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_the_fingerprint_only() {
+    fn the_fingerprint_is_the_beginning_of_the_digits_sha_256() {
         let text = "0123456789abcdef".repeat(4);
-        let shown = format!("{:?}", SecretKey::parse(&format!("{text}\n")).expect("a secret"));
-        assert_eq!(shown, "SecretKey(a8ae6e6e)");
-        assert!(!shown.contains(&text[..16]));
+        assert_eq!(SecretKey::parse(&format!("{text}\n")).expect("a secret").fingerprint(), "a8ae6e6e");
     }
 }

@@ -4,40 +4,34 @@
 //! is that of the official `tls-sig-api-v2` libraries. This room knows no HTTP, no clock, no configuration and no
 //! session: times and keys are arguments.
 
-mod adler;
 mod deflate;
 mod fields;
 mod inspect;
 mod key;
-mod layout;
-mod letters;
 mod private_map;
-mod scratch;
 mod sign;
 mod verify;
 mod zlib;
 
 pub use fields::{FieldError, Lifetime, SdkAppId, UnixTime, UserId};
 pub use inspect::{Expected, Fields, Inspection, KeyVerdict, PrivateMapFields, Verdict, inspect};
-pub use key::{Fingerprint, SecretKey, SecretKeyError};
-pub use private_map::{Privileges, Room, RoomId, RoomStr};
+pub use key::{SecretKey, SecretKeyError};
+pub use private_map::{Privileges, Room};
 pub use sign::Signer;
 pub use verify::{MalformedTicket, UnverifiedTicket};
 
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::alphabet::Alphabet;
+use base64::engine::GeneralPurpose;
+use base64::engine::general_purpose::{NO_PAD, STANDARD as BASE64};
+
+/// The base64 around a ticket, with `*` and `-` for `+` and `/`; then `_` for `=`, which it neither writes nor takes.
+const TICKET_BASE64: GeneralPurpose = GeneralPurpose::new(
+    &match Alphabet::new("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789*-") {
+        Ok(alphabet) => alphabet,
+        Err(_) => panic!("64 distinct characters"),
+    },
+    NO_PAD,
+);
 
 /// The version that every ticket of this protocol names in `TLS.ver`.
 const VERSION: &str = "2.0";
-
-/// Length in bytes of an HMAC-SHA256.
-const MAC_LEN: usize = 32;
-
-/// The text whose HMAC is the ticket's signature. A field holds no newline, so the text has one reading only.
-fn signed_text(identifier: &str, app: u32, time: u64, expire: u64, userbuf: Option<&str>) -> String {
-    use std::fmt::Write;
-    let mut text = String::with_capacity(512);
-    write!(text, "TLS.identifier:{identifier}\nTLS.sdkappid:{app}\nTLS.time:{time}\nTLS.expire:{expire}\n")
-        .and_then(|()| userbuf.map_or(Ok(()), |userbuf| writeln!(text, "TLS.userbuf:{userbuf}")))
-        .expect("a String takes all that is written to it");
-    text
-}

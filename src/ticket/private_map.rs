@@ -1,79 +1,58 @@
 //! What a `PrivateMapKey` adds to a ticket: a TRTC room and what its holder may do there, packed into the userbuf.
 
-use std::num::{NonZeroU8, NonZeroU32};
-use std::str::FromStr;
+use base64::Engine;
+use serde_json::Value;
 
-use super::PrivateMapFields;
-use super::fields::{FieldError, UserId};
-use super::scratch::Scratch;
+use super::fields::from_one_to;
+use super::{BASE64, FieldError, PrivateMapFields, SdkAppId, UnixTime, UserId};
 
-/// A numeric TRTC room, 1 to 4294967294.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RoomId(NonZeroU32);
-
-impl RoomId {
-    /// The room's number.
-    pub const fn get(self) -> u32 {
-        self.0.get()
-    }
-}
-
-impl TryFrom<u64> for RoomId {
-    type Error = FieldError;
-
-    fn try_from(room: u64) -> Result<Self, FieldError> {
-        u32::try_from(room)
-            .ok()
-            .filter(|room| *room != u32::MAX)
-            .and_then(NonZeroU32::new)
-            .map(Self)
-            .ok_or(FieldError::RoomId)
-    }
-}
-
-/// A string TRTC room: 1 to 64 bytes of TRTC's character set.
+/// The room that a `PrivateMapKey` opens. TRTC keeps the two kinds apart: room 7 is not room "7".
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RoomStr(Box<str>);
+pub struct Room(Kind);
 
-impl RoomStr {
-    const MAX_LEN: usize = 64;
-
-    /// The room's name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    Number(u32),
+    Text(String),
 }
 
-impl FromStr for RoomStr {
-    type Err = FieldError;
+impl Room {
+    /// A room that clients enter by `roomId`: 1 to 4294967294.
+    ///
+    /// # Errors
+    /// [`FieldError::RoomId`] for any other number.
+    pub fn number(room: u64) -> Result<Self, FieldError> {
+        from_one_to(u32::MAX - 1, room).map(Kind::Number).map(Self).ok_or(FieldError::RoomId)
+    }
 
-    fn from_str(room: &str) -> Result<Self, FieldError> {
+    /// A room that clients enter by `strRoomId`: 1 to 64 bytes of TRTC's character set.
+    ///
+    /// # Errors
+    /// [`FieldError::RoomStr`] for any other text.
+    pub fn text(room: &str) -> Result<Self, FieldError> {
         // The set that TRTC's documentation of strRoomId lists.
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b" !#$%&()+-:;<=.>?@[]^_{}|~,".contains(&byte);
-        if (1..=Self::MAX_LEN).contains(&room.len()) && room.bytes().all(allowed) {
-            Ok(Self(room.into()))
-        } else {
-            Err(FieldError::RoomStr)
+        let is_room = (1..=64).contains(&room.len()) && room.bytes().all(allowed);
+        is_room.then(|| Self(Kind::Text(room.to_owned()))).ok_or(FieldError::RoomStr)
+    }
+
+    /// Whether a JSON value means this room: a number one of the first kind, text one of the second.
+    #[must_use]
+    pub fn is(&self, value: &Value) -> bool {
+        match &self.0 {
+            Kind::Number(number) => value.as_u64() == Some((*number).into()),
+            Kind::Text(text) => value.as_str() == Some(text),
         }
     }
 }
 
-/// The room that a `PrivateMapKey` opens. TRTC keeps the two kinds apart: room 7 is not room "7".
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Room {
-    /// A room that clients enter by `roomId`.
-    Number(RoomId),
-    /// A room that clients enter by `strRoomId`.
-    Text(RoomStr),
-}
-
 /// What the holder of a `PrivateMapKey` may do in the room; at least one thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Privileges(NonZeroU8);
+pub struct Privileges(u32);
 
 impl Privileges {
     /// Everything.
-    pub const ALL: Self = Self(NonZeroU8::MAX);
+    pub const ALL: Self = Self(0xff);
 
     /// Each privilege's name at the place of its bit.
     const NAMES: [&str; 8] = [
@@ -88,8 +67,8 @@ impl Privileges {
     ];
 
     /// The bit mask that TRTC reads.
-    pub const fn mask(self) -> u8 {
-        self.0.get()
+    pub const fn mask(self) -> u32 {
+        self.0
     }
 
     /// The privileges that `names` list.
@@ -102,18 +81,18 @@ impl Privileges {
             let bit = Self::NAMES.iter().position(|known| *known == name).ok_or(FieldError::Privileges)?;
             mask |= 1 << bit;
         }
-        NonZeroU8::new(mask).map(Self).ok_or(FieldError::Privileges)
+        Self::try_from(mask)
     }
 
     /// The names of these privileges, in the order of their bits.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        names(u32::from(self.mask()))
+        Self::NAMES.into_iter().enumerate().filter(move |(bit, _)| self.0 & (1 << bit) != 0).map(|(_, name)| name)
     }
 
     /// Whether everything in `self` is in `ceiling` too.
     #[must_use]
     pub const fn within(self, ceiling: Self) -> bool {
-        self.mask() & !ceiling.mask() == 0
+        self.0 & !ceiling.0 == 0
     }
 }
 
@@ -121,49 +100,39 @@ impl TryFrom<u64> for Privileges {
     type Error = FieldError;
 
     fn try_from(mask: u64) -> Result<Self, FieldError> {
-        u8::try_from(mask).ok().and_then(NonZeroU8::new).map(Self).ok_or(FieldError::Privileges)
+        from_one_to(Self::ALL.0, mask).map(Self).ok_or(FieldError::Privileges)
     }
 }
 
-/// The names of the bits of `mask` that have one.
-fn names(mask: u32) -> impl Iterator<Item = &'static str> {
-    Privileges::NAMES.into_iter().enumerate().filter(move |(bit, _)| mask & (1 << bit) != 0).map(|(_, name)| name)
-}
-
-/// The most bytes that a userbuf has.
-pub(super) const MAX_USERBUF: usize = 1 + (2 + UserId::MAX_LEN) + 5 * 4 + (2 + RoomStr::MAX_LEN);
-
-/// The userbuf of a `PrivateMapKey`: big-endian, lengths in bytes.
+/// The userbuf of a `PrivateMapKey` as a ticket holds it: big-endian, lengths in bytes, all of it in base64.
 pub(super) fn userbuf(
-    user: &str,
-    app: u32,
+    user: &UserId,
+    app: SdkAppId,
     room: &Room,
-    expires_at: u64,
+    expires_at: UnixTime,
     privileges: Privileges,
-) -> Scratch<MAX_USERBUF> {
-    let (version, number, text) = match room {
-        Room::Number(room) => (0, room.get(), None),
-        Room::Text(room) => (1, 0, Some(room.as_str())),
+) -> String {
+    let (version, number, text) = match &room.0 {
+        Kind::Number(number) => (0, *number, None),
+        Kind::Text(text) => (1, 0, Some(text)),
     };
-    let mut buf = Scratch::new();
-    buf.push(&[version]);
-    push_text(&mut buf, user);
-    buf.push(&app.to_be_bytes());
-    buf.push(&number.to_be_bytes());
     // The field has 32 bits: past 2106 the room closes early rather than never.
-    buf.push(&u32::try_from(expires_at).unwrap_or(u32::MAX).to_be_bytes());
-    buf.push(&u32::from(privileges.mask()).to_be_bytes());
-    buf.push(&0_u32.to_be_bytes()); // account type
+    let expires_at = u32::try_from(expires_at.as_secs()).unwrap_or(u32::MAX);
+    let account_type = 0;
+    let mut buf = Vec::with_capacity(128);
+    buf.push(version);
+    push_text(&mut buf, user.as_str());
+    buf.extend([app.get(), number, expires_at, privileges.0, account_type].map(u32::to_be_bytes).as_flattened());
     if let Some(text) = text {
         push_text(&mut buf, text);
     }
-    buf
+    BASE64.encode(buf)
 }
 
-fn push_text(buf: &mut Scratch<MAX_USERBUF>, text: &str) {
+fn push_text(buf: &mut Vec<u8>, text: &str) {
     let length = u16::try_from(text.len()).expect("user ids and rooms are at most 64 bytes");
-    buf.push(&length.to_be_bytes());
-    buf.push(text.as_bytes());
+    buf.extend(length.to_be_bytes());
+    buf.extend(text.as_bytes());
 }
 
 impl PrivateMapFields {
@@ -180,7 +149,8 @@ impl PrivateMapFields {
             1 => (None, Some(take_text(buf)?)),
             _ => return None,
         };
-        let privileges = names(privileges).collect();
+        // Bits without a meaning may be set by others.
+        let privileges = Privileges(privileges).names().collect();
         buf.is_empty().then_some(Self { sdk_app_id, user_id, room_id, room_str, expires_at, privileges })
     }
 }

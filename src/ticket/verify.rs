@@ -3,12 +3,11 @@
 use std::io::Read;
 
 use base64::Engine;
-use base64::alphabet::Alphabet;
-use base64::engine::{GeneralPurpose, general_purpose::PAD};
 use flate2::read::ZlibDecoder;
+use hmac::Mac;
 use serde::Deserialize;
 
-use super::{BASE64, Fields, MAC_LEN, PrivateMapFields, SecretKey, UnixTime, VERSION, signed_text};
+use super::{BASE64, Fields, PrivateMapFields, SecretKey, TICKET_BASE64, UnixTime, VERSION};
 
 /// The longest ticket that is looked at, in characters. The longest that the types admit is under 500.
 const MAX_TICKET: usize = 4096;
@@ -19,10 +18,12 @@ const MAX_JSON: u64 = 8192;
 /// The fields of a ticket, decoded and not yet verified.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UnverifiedTicket {
-    pub(super) fields: Fields,
+    /// What it says.
+    pub fields: Fields,
     /// The text that is signed, where the fields have what it packs.
     userbuf: Option<String>,
-    mac: [u8; MAC_LEN],
+    /// The HMAC-SHA256 that it has.
+    mac: [u8; 32],
 }
 
 /// Why a text is not a ticket.
@@ -94,10 +95,9 @@ impl UnverifiedTicket {
             return Err(MalformedTicket::Fields);
         }
         let mac = BASE64.decode(&json.mac).ok().and_then(|mac| mac.try_into().ok());
-        let unpack = |buf: &String| BASE64.decode(buf).ok().and_then(|buf| PrivateMapFields::unpack(&buf));
-        let private_map = match &json.userbuf {
-            None => None,
-            Some(buf) => Some(unpack(buf).ok_or(MalformedTicket::Userbuf)?),
+        let unpack = |buf: &String| {
+            let bytes = BASE64.decode(buf).ok();
+            bytes.and_then(|bytes| PrivateMapFields::unpack(&bytes)).ok_or(MalformedTicket::Userbuf)
         };
         let fields = Fields {
             sdk_app_id: json.app,
@@ -105,7 +105,7 @@ impl UnverifiedTicket {
             issued_at: json.time,
             expire: json.expire,
             expires_at: UnixTime::from_secs(json.time).plus(json.expire),
-            private_map,
+            private_map: json.userbuf.as_ref().map(unpack).transpose()?,
         };
         Ok(Self { fields, userbuf: json.userbuf, mac: mac.ok_or(MalformedTicket::Signature)? })
     }
@@ -113,43 +113,31 @@ impl UnverifiedTicket {
     /// Whether `key` signed these very fields; compared in constant time.
     #[must_use]
     pub fn is_signed_by(&self, key: &SecretKey) -> bool {
+        key.mac().chain_update(self.signed_text()).verify_slice(&self.mac).is_ok()
+    }
+
+    /// The text whose HMAC is the signature. A field holds no newline, so the text has one reading only.
+    fn signed_text(&self) -> String {
         let Fields { user_id, sdk_app_id, issued_at, expire, .. } = &self.fields;
-        key.verifies(&signed_text(user_id, *sdk_app_id, *issued_at, *expire, self.userbuf.as_deref()), &self.mac)
-    }
-
-    /// The number of the app that the ticket names.
-    pub const fn app(&self) -> u32 {
-        self.fields.sdk_app_id
-    }
-}
-
-/// All but the signature, without which it is no ticket.
-impl std::fmt::Debug for UnverifiedTicket {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "UnverifiedTicket({:?})", self.fields)
+        let userbuf = self.userbuf.as_ref().map(|userbuf| format!("TLS.userbuf:{userbuf}\n"));
+        format!(
+            "TLS.identifier:{user_id}\nTLS.sdkappid:{sdk_app_id}\nTLS.time:{issued_at}\nTLS.expire:{expire}\n{}",
+            userbuf.unwrap_or_default()
+        )
     }
 }
 
 /// A ticket's text → its JSON, bounded before and after.
 fn inflate(ticket: &str) -> Result<Vec<u8>, MalformedTicket> {
-    const TICKET_BASE64: GeneralPurpose = GeneralPurpose::new(&TICKET_ALPHABET, PAD);
     if ticket.len() > MAX_TICKET {
         return Err(MalformedTicket::TooLong);
     }
-    if ticket.contains(['=', '+', '/']) {
-        return Err(MalformedTicket::Base64);
-    }
-    let zlib = TICKET_BASE64.decode(ticket.replace('_', "=")).map_err(|_| MalformedTicket::Base64)?;
+    let letters = ticket.trim_end_matches('_');
+    let is_filled_up = ticket.len() == letters.len().next_multiple_of(4);
+    let zlib = TICKET_BASE64.decode(letters).ok().filter(|_| is_filled_up).ok_or(MalformedTicket::Base64)?;
     let mut json = Vec::with_capacity(512);
     let mut reader = ZlibDecoder::new(zlib.as_slice());
     reader.by_ref().take(MAX_JSON + 1).read_to_end(&mut json).map_err(|_| MalformedTicket::Zlib)?;
     let whole = reader.total_in() == zlib.len() as u64;
     if whole && json.len() as u64 <= MAX_JSON { Ok(json) } else { Err(MalformedTicket::Zlib) }
 }
-
-/// Base64 with `*` and `-` for `+` and `/`.
-const TICKET_ALPHABET: Alphabet =
-    match Alphabet::new("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789*-") {
-        Ok(alphabet) => alphabet,
-        Err(_) => panic!("64 distinct characters"),
-    };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{JoinHandle, spawn};
 
-use usersig::ticket::{Fingerprint, SecretKey, UnverifiedTicket};
+use usersig::ticket::{SecretKey, UnverifiedTicket};
 
 use crate::support::client::Answer;
 use crate::support::clock::eventually;
@@ -44,7 +44,7 @@ pub(crate) struct Outcome {
     /// What went wrong.
     pub(crate) failures: Vec<String>,
     /// The keys that the tickets were signed with, each where another's tickets ended.
-    pub(crate) signers: Vec<Fingerprint>,
+    pub(crate) signers: Vec<String>,
 }
 
 impl Load {
@@ -101,9 +101,9 @@ pub(crate) fn without_failure(outcomes: &[Outcome]) -> u64 {
 }
 
 /// The fingerprint of the one of `keys` that signed the whole of `ticket`.
-pub(crate) fn signer_of(ticket: &str, keys: &[SecretKey]) -> Option<Fingerprint> {
+pub(crate) fn signer_of(ticket: &str, keys: &[SecretKey]) -> Option<String> {
     let ticket = UnverifiedTicket::decode(ticket).unwrap_or_else(|error| panic!("{ticket} {error}"));
-    keys.iter().find(|key| ticket.is_signed_by(key)).map(SecretKey::fingerprint)
+    keys.iter().find(|key| ticket.is_signed_by(key)).map(|key| key.fingerprint().to_owned())
 }
 
 /// A key whose 64 hex digits are all the same.

@@ -86,11 +86,11 @@ fn sign(request: &Value, time: u64) -> String {
     let app: SdkAppId = number(request, "sdkAppId").try_into().expect("an SDKAppID");
     let user: UserId = text(request, "userId").parse().expect("a user id");
     let lifetime: Lifetime = number(request, "expire").try_into().expect("a lifetime");
-    let signer = Signer::new(app, &secret(request));
+    let signer = Signer::new(app, secret(request));
     let room = if request.get("roomId").is_some() {
-        Room::Number(number(request, "roomId").try_into().expect("a room's number"))
+        Room::number(number(request, "roomId")).expect("a room's number")
     } else if request.get("roomStr").is_some() {
-        Room::Text(text(request, "roomStr").parse().expect("a room's name"))
+        Room::text(text(request, "roomStr")).expect("a room's name")
     } else {
         return signer.user_sig(&user, UnixTime::from_secs(time), lifetime);
     };

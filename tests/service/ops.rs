@@ -76,7 +76,7 @@ fn inspect(service: &Service, body: Value) -> Answer {
 fn ticket(app: u32, secret: &str, user: &str, issued_at: u64, expire: u64) -> String {
     let secret = usersig::ticket::SecretKey::parse(secret).expect("a secret");
     let lifetime = Lifetime::try_from(expire).expect("a lifetime");
-    let signer = Signer::new(u64::from(app).try_into().expect("an SDKAppID"), &secret);
+    let signer = Signer::new(u64::from(app).try_into().expect("an SDKAppID"), secret);
     signer.user_sig(&user.parse().expect("a user id"), UnixTime::from_secs(issued_at), lifetime)
 }
 
@@ -153,8 +153,8 @@ fn each_verdict_comes_with_the_code_that_clients_see() {
 fn a_private_map_key_shows_its_room() {
     let service = Setup::simple().start();
     let secret = usersig::ticket::SecretKey::parse(SECRET).expect("a secret");
-    let signer = Signer::new(u64::from(APP).try_into().expect("an SDKAppID"), &secret);
-    let room = usersig::ticket::Room::Number(7_u64.try_into().expect("a room's number"));
+    let signer = Signer::new(u64::from(APP).try_into().expect("an SDKAppID"), secret);
+    let room = usersig::ticket::Room::number(7).expect("a room's number");
     let privileges = usersig::ticket::Privileges::try_from(42).expect("a mask");
     let lifetime = Lifetime::try_from(60).expect("a lifetime");
     let user = "alice".parse().expect("a user id");

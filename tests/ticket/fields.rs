@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 use proptest::sample::subsequence;
+use serde_json::json;
 use usersig::ticket::{
-    Expected, FieldError, Lifetime, Privileges, Room, RoomId, RoomStr, SdkAppId, SecretKey, SecretKeyError, Signer,
-    UserId, inspect,
+    Expected, FieldError, Lifetime, Privileges, Room, SdkAppId, SecretKey, SecretKeyError, Signer, UserId, inspect,
 };
 
 use crate::support::{APP, SECRET};
@@ -52,16 +52,28 @@ fn lifetimes() {
 #[test]
 fn rooms() {
     for room in [1, 4_294_967_294_u64] {
-        assert_eq!(RoomId::try_from(room).map(|room| u64::from(room.get())), Ok(room));
+        assert!(Room::number(room).expect("a room").is(&json!(room)));
     }
     for room in [0, 4_294_967_295, 4_294_967_296, u64::MAX] {
-        assert_eq!(RoomId::try_from(room), Err(FieldError::RoomId), "{room}");
+        assert_eq!(Room::number(room), Err(FieldError::RoomId), "{room}");
     }
     for room in ["7", " ", "live", &"x".repeat(64), "!#$%&()+-:;<=.>?@[]^_{}|~,"] {
-        assert_eq!(room.parse::<RoomStr>().map(|room| room.as_str().to_owned()), Ok(room.to_owned()));
+        assert!(Room::text(room).expect("a room").is(&json!(room)));
     }
     for room in ["", &"x".repeat(65), "a\n", "a\0", "a\"b", "a'b", "a*b", "a/b", "a\\b", "a`b", "é", "直播"] {
-        assert_eq!(room.parse::<RoomStr>(), Err(FieldError::RoomStr), "{room}");
+        assert_eq!(Room::text(room), Err(FieldError::RoomStr), "{room}");
+    }
+}
+
+#[test]
+fn a_room_by_its_number_is_no_room_by_its_name() {
+    let (number, text) = (Room::number(7).expect("a room"), Room::text("7").expect("a room"));
+    assert!(number.is(&json!(7)) && text.is(&json!("7")));
+    for other in [json!(8), json!("7"), json!(7.5), json!(-7), json!(null), json!([7])] {
+        assert!(!number.is(&other), "{other}");
+    }
+    for other in [json!("8"), json!(7), json!(null), json!(["7"])] {
+        assert!(!text.is(&other), "{other}");
     }
 }
 
@@ -96,8 +108,8 @@ fn privileges() {
 
 #[test]
 fn a_room_closes_early_rather_than_never_when_its_field_is_full() {
-    let room = Room::Number(7_u64.try_into().expect("a room's number"));
-    let signer = Signer::new(app(APP), &key(SECRET));
+    let room = Room::number(7).expect("a room's number");
+    let signer = Signer::new(app(APP), key(SECRET));
     let ticket = signer.private_map_key(&user("a"), &room, Privileges::ALL, at(u64::from(u32::MAX)), lifetime(60));
     let inspection = inspect(&ticket, &Expected { app: None, key: None, user: None, at: at(0) });
     assert_eq!(inspection.fields.and_then(|fields| fields.private_map).map(|map| map.expires_at), Some(u32::MAX));
@@ -105,7 +117,7 @@ fn a_room_closes_early_rather_than_never_when_its_field_is_full() {
 
 #[test]
 fn secrets() {
-    let refusal = |text: &str| SecretKey::parse(text).expect_err("no secret");
+    let refusal = |text: &str| SecretKey::parse(text).err().expect("no secret");
     assert_eq!(refusal(""), SecretKeyError::Empty);
     assert_eq!(refusal("-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49"), SecretKeyError::Pem);
     for length in [1, 63, 65, 128] {
@@ -113,7 +125,7 @@ fn secrets() {
     }
     assert_eq!(refusal(&"z".repeat(64)), SecretKeyError::NotHex { length: 64 });
     // White space around a secret is none of it: files end in a newline.
-    let ticket = |secret: &str| Signer::new(app(APP), &key(secret)).user_sig(&user("a"), at(TIME), lifetime(1));
+    let ticket = |secret: &str| Signer::new(app(APP), key(secret)).user_sig(&user("a"), at(TIME), lifetime(1));
     assert_eq!(ticket(SECRET), ticket(&format!("\t{SECRET}\r\n")));
 }
 

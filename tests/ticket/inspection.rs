@@ -9,7 +9,7 @@ use crate::{TIME, app, at, key, lifetime, user, verdict};
 
 #[test]
 fn the_first_fault_in_the_order_app_key_user_expired_is_told() {
-    let ticket = Signer::new(app(APP), &key(SECRET)).user_sig(&user("alice"), at(TIME), lifetime(60));
+    let ticket = Signer::new(app(APP), key(SECRET)).user_sig(&user("alice"), at(TIME), lifetime(60));
     let (right, wrong) = (key(SECRET), key(OTHER_SECRET));
     for faults in subsets(4) {
         let [app_differs, key_differs, user_differs, is_late] = [0, 1, 2, 3].map(|fault| faults.contains(&fault));
@@ -42,9 +42,9 @@ fn the_first_fault_in_the_order_app_key_user_expired_is_told() {
 
 #[test]
 fn a_private_map_key_of_another_user_or_app_is_not_valid() {
-    let room = Room::Number(7.try_into().expect("a room"));
+    let room = Room::number(7).expect("a room");
     let map_key = |of: u32, name: &str| {
-        let signer = Signer::new(app(of), &key(SECRET));
+        let signer = Signer::new(app(of), key(SECRET));
         decode(&signer.private_map_key(&user(name), &room, Privileges::ALL, at(TIME), lifetime(60)))
     };
     for (of, name, valid) in [(APP, "alice", true), (APP, "bob", false), (OTHER_APP, "alice", false)] {
@@ -68,7 +68,7 @@ fn malformed_comes_before_everything() {
 
 #[test]
 fn what_is_not_judged_is_not_held_against_the_ticket() {
-    let ticket = Signer::new(app(APP), &key(SECRET)).user_sig(&user("alice"), at(TIME), lifetime(60));
+    let ticket = Signer::new(app(APP), key(SECRET)).user_sig(&user("alice"), at(TIME), lifetime(60));
     let inspection = inspect(&ticket, &Expected { app: None, key: None, user: None, at: at(TIME) });
     assert_eq!((inspection.verdict, inspection.key), (Verdict::Valid, KeyVerdict::Unchecked));
 }

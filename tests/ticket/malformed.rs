@@ -10,7 +10,7 @@ use crate::support::{APP, SECRET};
 use crate::{TIME, app, at, key, lifetime, user, verdict};
 
 fn genuine() -> Map<String, Value> {
-    decode(&Signer::new(app(APP), &key(SECRET)).user_sig(&user("alice"), at(TIME), lifetime(60)))
+    decode(&Signer::new(app(APP), key(SECRET)).user_sig(&user("alice"), at(TIME), lifetime(60)))
 }
 
 /// A ticket that is rightly signed over these fields, whatever they are.

@@ -18,7 +18,7 @@ use usersig::session::{Check, CredentialSource, Demands, JwtCheck, Keys, Pointer
 const SECRETS: [&str; 2] = ["the secret of now", "the secret of before"];
 
 static RULES: LazyLock<Vec<WatchedRule>> = LazyLock::new(|| {
-    let metrics = Metrics::new();
+    let metrics = Metrics::default();
     let sources = [
         ("bearer", CredentialSource::Bearer),
         ("cookie", CredentialSource::Cookie("connect.sid".to_owned())),
