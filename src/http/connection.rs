@@ -105,7 +105,6 @@ struct Connection {
     /// How long after an answer the next is due at the latest.
     stall: Duration,
     due: Pin<Box<Sleep>>,
-    answered_at: Instant,
     /// Whether an answer waits for the client to take what was written before.
     is_blocked: bool,
     /// Bytes read in one go.
@@ -118,21 +117,14 @@ impl Connection {
     fn new(stream: TcpStream, stall: Duration, open: IntGauge, stalled: IntCounter) -> Self {
         open.inc();
         let due = Box::pin(sleep(stall));
-        Self { stream, stall, due, answered_at: Instant::now(), is_blocked: false, burst: 0, open, stalled }
+        Self { stream, stall, due, is_blocked: false, burst: 0, open, stalled }
     }
 
     /// What a read or a write that must wait returns: it waits, but not beyond the time that the next answer is due.
     fn wait<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        loop {
-            ready!(self.due.as_mut().poll(cx));
-            // An answer costs a look at the clock; the timer follows when it goes off.
-            let due = self.answered_at + self.stall;
-            if due <= Instant::now() {
-                self.stalled.inc();
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
-            self.due.as_mut().reset(due);
-        }
+        ready!(self.due.as_mut().poll(cx));
+        self.stalled.inc();
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -159,7 +151,9 @@ impl AsyncRead for Connection {
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if let Poll::Ready(result) = Pin::new(&mut self.stream).poll_write(cx, bytes) {
-            self.answered_at = Instant::now();
+            // Costs a look at the clock: a timer that is set to later moves when it would have gone off.
+            let due = Instant::now() + self.stall;
+            self.due.as_mut().reset(due);
             if std::mem::take(&mut self.is_blocked) {
                 cx.waker().wake_by_ref();
             }
@@ -232,7 +226,7 @@ mod tests {
         };
         assert_eq!(error.kind(), io::ErrorKind::TimedOut, "nobody takes more than {written} bytes");
         client.write_all(b"GET").await.expect("a peer");
-        connection.answered_at = Instant::now();
+        connection.due.as_mut().reset(Instant::now() + STALL);
         let error = connection.read(&mut [0; 8]).await.expect_err("is not read");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
