@@ -180,7 +180,7 @@ pub(super) fn respond(id: RequestId, result: Answer) -> HttpResponse {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(X_REQUEST_ID, id.into_header());
+    headers.insert(X_REQUEST_ID, id.0);
     response
 }
 

@@ -1,6 +1,5 @@
 //! What identifies a request in the log: its own id, and the trace it belongs to.
 
-use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -9,7 +8,7 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The id of one request: the caller's where it is sane, otherwise 32 random hex digits.
-pub(super) struct RequestId(HeaderValue);
+pub(super) struct RequestId(pub HeaderValue);
 
 impl RequestId {
     /// Keeps or makes the id of a request.
@@ -18,25 +17,15 @@ impl RequestId {
     }
 
     fn random() -> Self {
-        thread_local! {
-            /// SipHash under keys from the system's randomness, over a counter.
-            static KEYS: RandomState = RandomState::new();
-            static COUNT: Cell<u64> = const { Cell::new(0) };
-        }
-        let count = COUNT.replace(COUNT.get().wrapping_add(1));
-        let (high, low) = KEYS.with(|keys| (keys.hash_one((count, 0)), keys.hash_one((count, 1))));
-        let id = format!("{high:016x}{low:016x}");
+        // SipHash under keys from the system's randomness, others each time.
+        let keys = RandomState::new();
+        let id = format!("{:016x}{:016x}", keys.hash_one(0), keys.hash_one(1));
         Self(HeaderValue::try_from(id).expect("hex digits are a header value"))
     }
 
     /// The id as text.
     pub(super) fn as_str(&self) -> &str {
         self.0.to_str().expect("a sane id is ASCII")
-    }
-
-    /// The id as the header of an answer.
-    pub(super) fn into_header(self) -> HeaderValue {
-        self.0
     }
 }
 
