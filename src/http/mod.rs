@@ -14,7 +14,7 @@ mod request;
 mod state;
 mod watched;
 
-pub use origin::{Origin, OriginError};
+pub use origin::Origin;
 pub use problem::Code;
 pub use state::State;
 pub use watched::WatchedRule;
