@@ -130,7 +130,7 @@ fn usage(error: impl Display) -> ! {
 /// Logs and runs the service until it ends, and the log to its own end.
 fn start(config: Config, serve: impl AsyncFnOnce(Service) -> io::Result<()>) -> Outcome {
     let log = Log::start(&config.log, config.traces.as_ref())?;
-    let service = Service::new(config, log.dropped());
+    let service = Service::new(config, log.dropped.clone());
     let result = System::new().block_on(serve(service));
     log.end();
     Ok(result.map(|()| ExitCode::SUCCESS)?)

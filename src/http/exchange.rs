@@ -220,12 +220,12 @@ fn audit(request: &HttpRequest, route: &Route, decision: &Decision<'_>, problem:
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
+    use std::sync::Arc;
 
     use actix_web::test::TestRequest;
 
     use super::*;
     use crate::limit::Limits;
-    use crate::telemetry::DroppedLines;
 
     #[test]
     fn a_panic_on_the_ops_listener_is_a_problem_too() {
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn case_34_a_panic_inside_a_check_fails_closed() {
         let limits = Limits { per_user: None, burst: NonZeroU32::MIN, per_address: None, shared: None };
-        let dropped = DroppedLines::default();
+        let dropped = Arc::new(|| 0);
         let state = State::new(Vec::new(), Vec::new(), Vec::new(), limits, 0, Metrics::default(), dropped);
         let request = TestRequest::default().insert_header((X_REQUEST_ID, "the-request")).to_http_request();
         let panics = async |decision: &mut Decision<'_>| {

@@ -59,7 +59,7 @@ fn metrics(state: &State) -> HttpResponse {
             state.metrics.key_set_age.with_label_values(&[&watched.rule.name]).set(age.as_secs_f64());
         }
     }
-    let text = state.metrics.render(state.dropped.count());
+    let text = state.metrics.render((state.dropped)());
     body(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8").body(text)
 }
 

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -50,9 +50,13 @@ impl LogFormat {
     }
 }
 
+/// Tells how many log lines were dropped so far.
+pub type DroppedLines = Arc<dyn Fn() -> u64 + Send + Sync>;
+
 /// The log's queue.
 pub struct Log {
-    dropped: DroppedLines,
+    /// How many lines were dropped so far.
+    pub dropped: DroppedLines,
     worker: WorkerGuard,
     #[cfg(feature = "otlp")]
     exporter: Option<opentelemetry_sdk::trace::SdkTracerProvider>,
@@ -73,7 +77,8 @@ impl Log {
             .lossy(true)
             .thread_name("log")
             .finish(stdout);
-        let dropped = DroppedLines { unqueued: Some(writer.error_counter()), unwritten };
+        let unqueued = writer.error_counter();
+        let dropped = Arc::new(move || unqueued.dropped_lines() as u64 + unwritten.load(Ordering::Relaxed));
         let layer = match settings.format {
             LogFormat::Json => json::JsonLines(writer).boxed(),
             LogFormat::Text => tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer).boxed(),
@@ -104,11 +109,6 @@ impl Log {
         })
     }
 
-    /// A handle that tells how many lines were dropped.
-    pub fn dropped(&self) -> DroppedLines {
-        self.dropped.clone()
-    }
-
     /// Writes what still waits, for a second at most.
     pub fn end(self) {
         let (ended, end) = mpsc::channel::<()>();
@@ -131,18 +131,14 @@ impl Log {
 }
 
 /// Counts the lines that stdout does not take, as on a full disk.
-struct Stdout<W> {
-    stdout: W,
+struct Stdout {
+    stdout: BufWriter<File>,
     unwritten: Arc<AtomicU64>,
 }
 
-impl<W: Write> Write for Stdout<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stdout.write(bytes)
-    }
-
-    fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
-        let result = self.stdout.write_all(line);
+impl Write for Stdout {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let result = self.stdout.write(line);
         if result.is_err() {
             self.unwritten.fetch_add(1, Ordering::Relaxed);
         }
@@ -151,21 +147,6 @@ impl<W: Write> Write for Stdout<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.stdout.flush()
-    }
-}
-
-/// Tells how many log lines were dropped so far.
-#[derive(Clone, Default)]
-pub struct DroppedLines {
-    unqueued: Option<ErrorCounter>,
-    unwritten: Arc<AtomicU64>,
-}
-
-impl DroppedLines {
-    /// The count since the start.
-    pub fn count(&self) -> u64 {
-        let unqueued = self.unqueued.as_ref().map_or(0, ErrorCounter::dropped_lines);
-        u64::try_from(unqueued).unwrap_or(u64::MAX).saturating_add(self.unwritten.load(Ordering::Relaxed))
     }
 }
 
