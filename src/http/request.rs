@@ -153,10 +153,7 @@ pub(super) async fn read_body<const N: usize>(
     known: [Spellings; N],
 ) -> Result<[Given; N], Problem> {
     let body = collect(request, payload).await?;
-    if body.is_empty() {
-        return Ok(array::from_fn(|_| Given::default()));
-    }
-    let mut json = serde_json::Deserializer::from_slice(&body);
+    let mut json = serde_json::Deserializer::from_slice(if body.is_empty() { b"{}" } else { &body });
     let given = json.deserialize_map(Sorted { known, in_query: false });
     let given = given.and_then(|given| json.end().map(|()| given));
     given.map_err(|error| Problem::invalid_request(format!("body: {error}")))
