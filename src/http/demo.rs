@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix_web::guard::{GuardContext, fn_guard};
-use actix_web::http::{Method, StatusCode, header};
+use actix_web::http::{Method, header};
 use actix_web::web::{Data, Payload, ServiceConfig, resource, scope, to};
 use actix_web::{HttpRequest, HttpResponse};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::json;
 
-use super::exchange::{body, reply, respond};
+use super::exchange::{reply, respond};
 use super::identity::RequestId;
 use super::problem::{Code, Problem};
 use super::request::read_body;
@@ -84,8 +84,9 @@ async fn refuse(demo: Data<Demo>, request: HttpRequest) -> HttpResponse {
 
 async fn page(demo: Data<Demo>, request: HttpRequest) -> HttpResponse {
     reply(&request, "GET, HEAD", async {
-        let mut answer = body(StatusCode::OK, "text/html; charset=utf-8");
-        Ok(answer.insert_header((header::CONTENT_SECURITY_POLICY, POLICY)).body(demo.page.clone()))
+        let mut answer = HttpResponse::Ok();
+        answer.content_type("text/html; charset=utf-8").insert_header((header::CONTENT_SECURITY_POLICY, POLICY));
+        Ok(answer.body(demo.page.clone()))
     })
     .await
 }

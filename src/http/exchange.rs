@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{ConnectionType, Method, StatusCode};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use actix_web::{HttpRequest, HttpResponse};
 use futures_util::FutureExt;
 use prometheus::IntGauge;
 use tracing::{Instrument, Span, error, field, info, info_span, warn};
@@ -44,13 +44,6 @@ impl Route {
 
 /// What a handler makes of a request.
 pub(super) type Answer = Result<HttpResponse, Problem>;
-
-/// The beginning of an answer with a body of this type.
-pub(super) fn body(status: StatusCode, content_type: &'static str) -> HttpResponseBuilder {
-    let mut response = HttpResponse::build(status);
-    response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static(content_type)));
-    response
-}
 
 /// What the log will say of a decision; filled in as it becomes known.
 pub(super) struct Decision<'a> {

@@ -7,7 +7,7 @@ use actix_web::web::{Data, Payload, ServiceConfig, resource, to};
 use actix_web::{HttpRequest, HttpResponse, Resource};
 use serde_json::json;
 
-use super::exchange::{body, reply, respond};
+use super::exchange::{reply, respond};
 use super::identity::RequestId;
 use super::now;
 use super::problem::{Code, Problem};
@@ -60,7 +60,7 @@ fn metrics(state: &State) -> HttpResponse {
         }
     }
     let text = state.metrics.render((state.dropped)());
-    body(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8").body(text)
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text)
 }
 
 /// Inspects a ticket with the key of the app that the caller names, or else the ticket itself.

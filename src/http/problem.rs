@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use actix_web::HttpResponse;
-use actix_web::http::{StatusCode, header};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
 use serde::Serialize;
 
-use super::exchange::body;
 use crate::issue::Refusal;
 use crate::limit::TooOften;
 use crate::session::CheckError;
@@ -127,7 +127,8 @@ impl Problem {
             request_id: &'a str,
         }
         let status = self.code.status();
-        let mut answer = body(status, "application/problem+json");
+        let mut answer = HttpResponse::build(status);
+        answer.content_type(HeaderValue::from_static("application/problem+json"));
         if let Some(allow) = self.allow {
             answer.insert_header((header::ALLOW, allow));
         }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use actix_web::http::{Method, StatusCode, header};
+use actix_web::http::Method;
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{Data, Payload, ServiceConfig, resource, to};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
-use super::exchange::{Answer, Decision, answer, body};
+use super::exchange::{Answer, Decision, answer};
 use super::problem::{Code, Problem};
 use super::request::Asked;
 use super::state::State;
@@ -107,7 +108,7 @@ async fn issue<'a>(state: &'a State, request: &HttpRequest, asked: &Asked, decis
     count.inc();
     let is_user_sig = asked.room.is_none();
     let expire = issued.lifetime.as_secs();
-    let answer = body(StatusCode::OK, "application/json").json(TicketBody {
+    let answer = HttpResponse::Ok().content_type(HeaderValue::from_static("application/json")).json(TicketBody {
         sdk_app_id: app.id.get(),
         user_id: admitted.user.as_str(),
         user_sig: is_user_sig.then_some(&issued.ticket),
