@@ -1,10 +1,10 @@
-//! What is counted: the families of `/metrics`, with handles resolved once so that a request looks nothing up.
+//! What is counted: the families of `/metrics`. Who counts keeps a handle, so that a request looks nothing up.
 
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use crate::ticket::SdkAppId;
@@ -16,15 +16,20 @@ const BUCKETS: [f64; 16] =
 /// All families of the service.
 pub struct Metrics {
     registry: Registry,
-    requests: IntCounterVec,
-    request_seconds: HistogramVec,
     tickets: IntCounterVec,
-    checks: IntCounterVec,
-    check_seconds: HistogramVec,
-    backend_up: IntGaugeVec,
     key_info: IntGaugeVec,
     key_reload_failures: IntCounterVec,
     log_dropped: IntCounter,
+    /// Requests answered, by `route`, `status` and `code`.
+    pub requests: IntCounterVec,
+    /// How long they took, in seconds, by `route`.
+    pub request_seconds: HistogramVec,
+    /// Session checks, by `rule` and `outcome`.
+    pub checks: IntCounterVec,
+    /// How long they took, in seconds, by `rule`.
+    pub check_seconds: HistogramVec,
+    /// 1 when the last check could find out, 0 when it could not, by `rule`.
+    pub backend_up: IntGaugeVec,
     /// Requests for a ticket that got none, by `reason`.
     pub refusals: IntCounterVec,
     /// Seconds since the key set in use was fetched, by `rule`.
@@ -35,28 +40,6 @@ pub struct Metrics {
     pub connections: IntGauge,
     /// Those that were cut off: the rest of a request did not come, or its answer was not taken.
     pub connections_stalled: IntCounter,
-}
-
-/// The metrics of one route; `answers` has a counter for each kind of answer, in the order they were given.
-pub struct RouteMetrics {
-    /// Requests answered, one counter for each kind of answer.
-    pub answers: Vec<IntCounter>,
-    /// How long they took, in seconds.
-    pub seconds: Histogram,
-}
-
-/// The metrics of one rule's check.
-pub struct RuleMetrics {
-    /// Sessions recognised.
-    pub allowed: IntCounter,
-    /// Credentials refused.
-    pub denied: IntCounter,
-    /// Checks that could not find out.
-    pub fault: IntCounter,
-    /// 1 when the last check could find out, 0 when it could not.
-    pub backend_up: IntGauge,
-    /// How long the check took, in seconds.
-    pub seconds: Histogram,
 }
 
 /// The metrics of one app.
@@ -80,8 +63,8 @@ impl Default for Metrics {
             let options = HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
             add(&registry, HistogramVec::new(options, &[label]))
         };
-        let counter = |name, help| counters(name, help, &[]).with_label_values::<&str>(&[]);
-        let gauge = |name, help| gauges(name, help, &[]).with_label_values::<&str>(&[]);
+        let counter = |name, help| add(&registry, IntCounter::new(name, help));
+        let gauge = |name, help| add(&registry, IntGauge::new(name, help));
         let age = Opts::new("usersig_key_set_age_seconds", "Time since the key set in use was fetched.");
         let build = gauges("usersig_build_info", "The version that runs.", &["version"]);
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
@@ -124,28 +107,6 @@ fn add<T: Collector + Clone + 'static>(registry: &Registry, family: prometheus::
 }
 
 impl Metrics {
-    /// Handles for a route that gives `answers`: an HTTP status and a code each.
-    pub fn route(&self, route: &str, answers: impl Iterator<Item = (u16, &'static str)>) -> RouteMetrics {
-        let counter =
-            |(status, code): (u16, &str)| self.requests.with_label_values(&[route, status.to_string().as_str(), code]);
-        RouteMetrics {
-            answers: answers.map(counter).collect(),
-            seconds: self.request_seconds.with_label_values(&[route]),
-        }
-    }
-
-    /// Handles for a rule.
-    pub fn rule(&self, rule: &str) -> RuleMetrics {
-        let outcome = |outcome| self.checks.with_label_values(&[rule, outcome]);
-        RuleMetrics {
-            allowed: outcome("allowed"),
-            denied: outcome("denied"),
-            fault: outcome("fault"),
-            backend_up: self.backend_up.with_label_values(&[rule]),
-            seconds: self.check_seconds.with_label_values(&[rule]),
-        }
-    }
-
     /// Handles for an app.
     pub fn app(&self, app: SdkAppId) -> AppMetrics {
         let app = app.to_string();
@@ -167,11 +128,27 @@ impl Metrics {
     }
 
     /// Everything in Prometheus' text format, with `log_dropped` as the count of log lines dropped so far.
-    #[expect(clippy::missing_panics_doc, reason = "a Vec takes all that is written to it")]
-    pub fn render(&self, log_dropped: u64) -> Vec<u8> {
+    #[expect(clippy::missing_panics_doc, reason = "a String takes all that is written to it")]
+    pub fn render(&self, log_dropped: u64) -> String {
         self.log_dropped.inc_by(log_dropped.saturating_sub(self.log_dropped.get()));
-        let mut text = Vec::with_capacity(16 * 1024);
-        TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("a Vec takes all that is written to it");
-        text
+        let families = self.registry.gather();
+        TextEncoder::new().encode_to_string(&families).expect("a String takes all that is written to it")
+    }
+}
+
+/// One more in a gauge, until it is dropped.
+pub struct Counted(IntGauge);
+
+impl Counted {
+    /// Counts it.
+    pub fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }

@@ -296,17 +296,18 @@ fn every_metric_is_told_with_its_labels() {
     let app = SdkAppId::try_from(1).expect("an SDKAppID");
     let key = SecretKey::parse(SECRET).expect("a secret");
     let _ = (
-        metrics.route("r", [(200, "ok")].into_iter()),
+        metrics.requests.with_label_values(&["r", "200", "ok"]),
+        metrics.request_seconds.with_label_values(&["r"]),
         metrics.refusals.with_label_values(&["r"]),
-        metrics.rule("r"),
+        metrics.checks.with_label_values(&["r", "allowed"]),
+        metrics.check_seconds.with_label_values(&["r"]),
+        metrics.backend_up.with_label_values(&["r"]),
         metrics.app(app),
     );
     metrics.show_key(app, None, key.fingerprint());
     metrics.key_set_age.with_label_values(&["r"]).set(0.0);
     let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for series in
-        String::from_utf8(metrics.render(0)).expect("text").lines().filter(|line| line.starts_with("usersig_"))
-    {
+    for series in metrics.render(0).lines().filter(|line| line.starts_with("usersig_")) {
         let (name, labels) = series.split_once(['{', ' ']).expect("a value");
         let histogram = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
         let labels = labels.split(',').filter_map(|label| Some(label.split_once('=')?.0)).filter(|name| *name != "le");

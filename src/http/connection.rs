@@ -16,7 +16,7 @@ use actix_web::App;
 use actix_web::dev::{AppConfig, Server};
 use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
-use prometheus::{IntCounter, IntGauge};
+use prometheus::IntCounter;
 use socket2::{SockFilter, SockRef};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
@@ -24,6 +24,7 @@ use tracing::warn;
 
 use super::public;
 use super::state::State;
+use crate::metrics::{Counted, Metrics};
 
 /// How long the head of a connection's first request may take.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,8 +64,7 @@ pub fn serve(
         .disable_signals();
     let stopping = builder.graceful_shutdown_signal();
     let server = builder.listen("public", listener, move || {
-        let (open, stalled) = (state.metrics.connections.clone(), state.metrics.connections_stalled.clone());
-        let stopping = stopping.clone();
+        let (state, stopping) = (state.clone(), stopping.clone());
         let app = App::new().app_data(state.clone()).configure(public::routes);
         let http = HttpService::build()
             .keep_alive(KEEP_ALIVE)
@@ -77,7 +77,7 @@ pub fn serve(
             .h1(map_config(app.into_factory().map_err(|error| error.error_response()), |()| AppConfig::default()));
         let accept = move |stream: TcpStream| {
             let peer = stream.peer_addr().ok();
-            let connection = Connection::new(stream, STALL, open.clone(), stalled.clone());
+            let connection = Connection::new(stream, STALL, &state.metrics);
             async move { Ok((connection, peer)) }
         };
         fn_service(accept).and_then(http)
@@ -109,15 +109,21 @@ struct Connection {
     is_blocked: bool,
     /// Bytes read in one go.
     burst: usize,
-    open: IntGauge,
     stalled: IntCounter,
+    _open: Counted,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, stall: Duration, open: IntGauge, stalled: IntCounter) -> Self {
-        open.inc();
-        let due = Box::pin(sleep(stall));
-        Self { stream, stall, due, is_blocked: false, burst: 0, open, stalled }
+    fn new(stream: TcpStream, stall: Duration, metrics: &Metrics) -> Self {
+        Self {
+            stream,
+            stall,
+            due: Box::pin(sleep(stall)),
+            is_blocked: false,
+            burst: 0,
+            stalled: metrics.connections_stalled.clone(),
+            _open: Counted::new(&metrics.connections),
+        }
     }
 
     /// What a read or a write that must wait returns: it waits, but not beyond the time that the next answer is due.
@@ -172,12 +178,6 @@ impl AsyncWrite for Connection {
     }
 }
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.open.dec();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -189,9 +189,7 @@ mod tests {
     async fn connected() -> (TcpStream, Connection) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let client = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a listener");
-        let open = IntGauge::new("open", "Connections.").expect("a name");
-        let stalled = IntCounter::new("stalled", "Connections.").expect("a name");
-        (client, Connection::new(listener.accept().await.expect("a client").0, STALL, open, stalled))
+        (client, Connection::new(listener.accept().await.expect("a client").0, STALL, &Metrics::default()))
     }
 
     #[tokio::test]

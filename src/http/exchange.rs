@@ -5,17 +5,17 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::http::{ConnectionType, Method, StatusCode};
+use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::FutureExt;
-use prometheus::IntGauge;
+use prometheus::{Histogram, IntCounter};
 use tracing::{Instrument, Span, error, field, info, info_span, warn};
 
 use super::identity::{RequestId, X_REQUEST_ID, trace_of};
 use super::problem::{Code, Problem};
 use super::state::State;
 use crate::issue::Issued;
-use crate::metrics::{Metrics, RouteMetrics};
+use crate::metrics::{Counted, Metrics};
 use crate::telemetry::trace;
 
 /// A route that metrics tell apart from others.
@@ -24,21 +24,25 @@ pub(super) struct Route {
     name: &'static str,
     /// Its path, where it is one.
     path: Option<&'static str>,
-    metrics: RouteMetrics,
+    issued: IntCounter,
+    preflights: IntCounter,
+    /// One counter for each [`Code`], at its place.
+    problems: Vec<IntCounter>,
+    /// How long its answers took.
+    seconds: Histogram,
 }
 
 impl Route {
     pub(super) fn new(name: &'static str, path: Option<&'static str>, metrics: &Metrics) -> Self {
-        let problems = Code::ALL.iter().map(|code| (code.status().as_u16(), code.as_str()));
-        let answers = [(200, "ok"), (204, "ok")].into_iter().chain(problems);
-        Self { name, path, metrics: metrics.route(name, answers) }
-    }
-
-    /// Counts an answer, at the place that its kind has in [`Self::new`].
-    fn count(&self, status: StatusCode, problem: Option<&Problem>, took: Duration) {
-        let place = problem.map_or(usize::from(status == StatusCode::NO_CONTENT), |problem| 2 + problem.code as usize);
-        self.metrics.answers[place].inc();
-        self.metrics.seconds.observe(took.as_secs_f64());
+        let counter = |status: StatusCode, code| metrics.requests.with_label_values(&[name, status.as_str(), code]);
+        Self {
+            name,
+            path,
+            issued: counter(StatusCode::OK, "ok"),
+            preflights: counter(StatusCode::NO_CONTENT, "ok"),
+            problems: Code::ALL.iter().map(|code| counter(code.status(), code.as_str())).collect(),
+            seconds: metrics.request_seconds.with_label_values(&[name]),
+        }
     }
 }
 
@@ -67,7 +71,7 @@ pub(super) async fn answer<'a>(
     handle: impl AsyncFnOnce(&mut Decision<'a>) -> Answer,
 ) -> HttpResponse {
     let start = Instant::now();
-    let _in_flight = InFlight::enter(&state.metrics.in_flight);
+    let _in_flight = Counted::new(&state.metrics.in_flight);
     let id = RequestId::of(request.headers());
     let span = span_of(request, route, &id);
     let mut decision = Decision { id, app: None, rule: None, user: None, issued: None };
@@ -78,7 +82,13 @@ pub(super) async fn answer<'a>(
     if !span.is_disabled() {
         complete(&span, &decision, status, problem);
     }
-    route.count(status, problem, took);
+    let answered = match problem {
+        Some(problem) => &route.problems[problem.code as usize],
+        None if status == StatusCode::NO_CONTENT => &route.preflights,
+        None => &route.issued,
+    };
+    answered.inc();
+    route.seconds.observe(took.as_secs_f64());
     // Whether somebody was given or refused a ticket: neither a stray path or method, nor a browser's question beforehand,
     // unless that is refused, since a page whose origin is not listed gets no further.
     if route.path.is_some() && !matches!(status, StatusCode::NO_CONTENT | StatusCode::METHOD_NOT_ALLOWED) {
@@ -114,12 +124,8 @@ fn caught(handle: impl Future<Output = Answer>) -> impl Future<Output = Answer> 
 
 /// The server span of a request, with the names of OpenTelemetry's conventions.
 fn span_of(request: &HttpRequest, route: &Route, id: &RequestId) -> Span {
-    let method = match *request.method() {
-        Method::GET => "GET",
-        Method::POST => "POST",
-        Method::OPTIONS => "OPTIONS",
-        _ => "_OTHER",
-    };
+    let method = request.method().as_str();
+    let method = if ["GET", "POST", "OPTIONS"].contains(&method) { method } else { "_OTHER" };
     let span = info_span!(
         target: trace::TARGET,
         "request",
@@ -146,22 +152,6 @@ fn complete(span: &Span, decision: &Decision<'_>, status: StatusCode, problem: O
     span.record("error.type", problem.map(|problem| problem.code.as_str()));
     if status.is_server_error() {
         span.record("otel.status_code", "ERROR");
-    }
-}
-
-/// Counts a request while it is being answered, also one whose caller goes away meanwhile.
-struct InFlight<'a>(&'a IntGauge);
-
-impl<'a> InFlight<'a> {
-    fn enter(gauge: &'a IntGauge) -> Self {
-        gauge.inc();
-        Self(gauge)
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }
 
@@ -247,7 +237,7 @@ mod tests {
         };
         let problem: serde_json::Value = serde_json::from_slice(&body).expect("a problem");
         assert_eq!((&problem["code"], &problem["requestId"]), (&"internal_error".into(), &"the-request".into()));
-        let text = String::from_utf8(state.metrics.render(0)).expect("text");
+        let text = state.metrics.render(0);
         assert!(text.contains("usersig_refusals_total{reason=\"internal_error\"} 1\n"), "{text}");
         assert!(text.contains("usersig_http_in_flight 0\n"), "{text}");
         assert!(!text.contains("usersig_tickets_total{"), "no ticket: {text}");

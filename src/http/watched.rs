@@ -4,24 +4,28 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use prometheus::{Histogram, IntCounter, IntGauge};
 use serde_json::{Value, json};
 use tracing::{Instrument, field, info_span};
 
-use crate::metrics::{Metrics, RuleMetrics};
+use crate::metrics::Metrics;
 use crate::session::{Check, CheckError, Fault, PresentedCredential, Rule, Session};
 use crate::telemetry::trace;
 use crate::ticket::UnixTime;
 
-/// What a check may come to; `none` before the first.
-const OUTCOMES: [&str; 4] = ["none", "allowed", "denied", "fault"];
-const FAULT: usize = 3;
+/// What a check may come to.
+const OUTCOMES: [&str; 3] = ["allowed", "denied", "fault"];
+const FAULT: usize = 2;
 
 /// A rule with its metrics and the last that was seen of its back end.
 pub struct WatchedRule {
     /// The rule itself.
     pub rule: Rule,
-    metrics: RuleMetrics,
-    /// Which of [`OUTCOMES`] was the last.
+    /// A counter for each of [`OUTCOMES`].
+    checks: [IntCounter; 3],
+    seconds: Histogram,
+    backend_up: IntGauge,
+    /// Which of [`OUTCOMES`] was the last; none of them before the first check.
     last_outcome: AtomicUsize,
     /// The last fault and when.
     fault: Mutex<Option<(Instant, String)>>,
@@ -30,9 +34,17 @@ pub struct WatchedRule {
 impl WatchedRule {
     /// A rule of which nothing has been seen yet.
     pub fn new(rule: Rule, metrics: &Metrics) -> Self {
-        let metrics = metrics.rule(&rule.name);
-        metrics.backend_up.set(1);
-        Self { rule, metrics, last_outcome: AtomicUsize::default(), fault: Mutex::default() }
+        let name = rule.name.as_str();
+        let backend_up = metrics.backend_up.with_label_values(&[name]);
+        backend_up.set(1);
+        Self {
+            checks: OUTCOMES.map(|outcome| metrics.checks.with_label_values(&[name, outcome])),
+            seconds: metrics.check_seconds.with_label_values(&[name]),
+            backend_up,
+            last_outcome: AtomicUsize::new(OUTCOMES.len()),
+            fault: Mutex::default(),
+            rule,
+        }
     }
 
     /// Runs the rule's check, timed and counted.
@@ -53,36 +65,33 @@ impl WatchedRule {
             usersig.outcome = field::Empty,
         );
         let result = self.rule.check(credential, now, request_id).instrument(span.clone()).await;
-        self.metrics.seconds.observe(start.elapsed().as_secs_f64());
-        let (outcome, count) = match &result {
-            Ok(_) => (1, &self.metrics.allowed),
-            Err(CheckError::Denied(_)) => (2, &self.metrics.denied),
-            Err(CheckError::Fault(_)) => (FAULT, &self.metrics.fault),
+        self.seconds.observe(start.elapsed().as_secs_f64());
+        let outcome = match &result {
+            Ok(_) => 0,
+            Err(CheckError::Denied(_)) => 1,
+            Err(CheckError::Fault(_)) => FAULT,
         };
-        count.inc();
+        self.checks[outcome].inc();
         span.record("usersig.outcome", OUTCOMES[outcome]);
-        if outcome == FAULT {
+        if let Err(CheckError::Fault(fault)) = &result {
             span.record("otel.status_code", "ERROR");
-        }
-        match &result {
             // The rule's own bound says nothing of the back end.
-            Err(CheckError::Fault(Fault::Busy)) => return result,
-            Err(CheckError::Fault(fault)) => {
-                if let Ok(mut last) = self.fault.lock() {
-                    *last = Some((Instant::now(), fault.to_string()));
-                }
+            if *fault == Fault::Busy {
+                return result;
             }
-            Ok(_) | Err(CheckError::Denied(_)) => {}
+            if let Ok(mut last) = self.fault.lock() {
+                *last = Some((Instant::now(), fault.to_string()));
+            }
         }
         self.last_outcome.store(outcome, Ordering::Relaxed);
-        self.metrics.backend_up.set(i64::from(outcome != FAULT));
+        self.backend_up.set(i64::from(outcome != FAULT));
         result
     }
 
     /// What `/readyz` says of the rule.
     pub(super) fn health(&self) -> Value {
         let outcome = self.last_outcome.load(Ordering::Relaxed);
-        let mut health = json!({"name": self.rule.name, "lastOutcome": OUTCOMES[outcome]});
+        let mut health = json!({"name": self.rule.name, "lastOutcome": OUTCOMES.get(outcome).unwrap_or(&"none")});
         let fault = self.fault.lock().ok().and_then(|fault| fault.clone());
         if let Some((at, fault)) = fault.filter(|_| outcome == FAULT) {
             health["fault"] = fault.into();
