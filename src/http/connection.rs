@@ -22,8 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 use tracing::warn;
 
-use super::public;
-use super::state::State;
+use super::{State, public};
 use crate::metrics::{Counted, Metrics};
 
 /// How long the head of a connection's first request may take.

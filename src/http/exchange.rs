@@ -11,9 +11,9 @@ use futures_util::FutureExt;
 use prometheus::{Histogram, IntCounter};
 use tracing::{Instrument, Span, error, field, info, info_span, warn};
 
+use super::State;
 use super::identity::{RequestId, X_REQUEST_ID, trace_of};
 use super::problem::{Code, Problem};
-use super::state::State;
 use crate::issue::Issued;
 use crate::metrics::{Counted, Metrics};
 use crate::telemetry::trace;

@@ -11,17 +11,81 @@ mod origin;
 mod problem;
 pub mod public;
 mod request;
-mod state;
 mod watched;
 
 pub use origin::Origin;
 pub use problem::Code;
-pub use state::State;
 pub use watched::WatchedRule;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
+use prometheus::IntCounter;
+
+use crate::issue::App;
+use crate::limit::{Limiter, Limits};
+use crate::metrics::{AppMetrics, Metrics};
+use crate::session::Rule;
+use crate::telemetry::DroppedLines;
 use crate::ticket::UnixTime;
+use exchange::Route;
+use origin::OriginPolicy;
+
+/// All that requests need, with every metric resolved beforehand that one may count.
+pub struct State {
+    apps: Vec<(Arc<App>, AppMetrics)>,
+    /// The rules, in the order in which their credentials are looked for.
+    pub rules: Vec<WatchedRule>,
+    origins: OriginPolicy,
+    /// How often is too often.
+    pub limiter: Limiter,
+    /// How many proxies are believed about a caller's address.
+    trusted_hops: usize,
+    /// All families of metrics.
+    pub metrics: Metrics,
+    user_sig: Route,
+    private_map_key: Route,
+    /// Every other path.
+    elsewhere: Route,
+    /// One counter for each [`Code`], at its place.
+    refusals: Vec<IntCounter>,
+    /// The log's count of dropped lines.
+    dropped: DroppedLines,
+    /// Both listeners are bound and served.
+    pub started: AtomicBool,
+    /// The process has been told to end: traffic should go elsewhere, whether it has started or not.
+    pub draining: AtomicBool,
+}
+
+impl State {
+    /// The state of a process that has not started yet.
+    pub fn new(
+        apps: Vec<Arc<App>>,
+        rules: Vec<Rule>,
+        allowed_origins: Vec<Origin>,
+        limits: Limits,
+        trusted_hops: usize,
+        metrics: Metrics,
+        dropped: DroppedLines,
+    ) -> Self {
+        Self {
+            apps: apps.into_iter().map(|app| (Arc::clone(&app), metrics.app(app.id))).collect(),
+            origins: OriginPolicy::new(allowed_origins, &rules),
+            rules: rules.into_iter().map(|rule| WatchedRule::new(rule, &metrics)).collect(),
+            limiter: Limiter::new(limits),
+            trusted_hops,
+            user_sig: Route::new("usersig", Some("/v1/usersig"), &metrics),
+            private_map_key: Route::new("private_map_key", Some("/v1/private-map-key"), &metrics),
+            elsewhere: Route::new("other", None, &metrics),
+            refusals: Code::ALL.iter().map(|code| metrics.refusals.with_label_values(&[code.as_str()])).collect(),
+            metrics,
+            dropped,
+            started: AtomicBool::default(),
+            draining: AtomicBool::default(),
+        }
+    }
+}
 
 /// The time of day, read here at the edge and passed on as an argument.
 #[expect(clippy::disallowed_methods, reason = "this is the edge")]

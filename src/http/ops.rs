@@ -9,11 +9,9 @@ use serde_json::json;
 
 use super::exchange::{reply, respond};
 use super::identity::RequestId;
-use super::now;
 use super::problem::{Code, Problem};
 use super::request::{Given, read_body};
-use super::state::State;
-use super::watched::WatchedRule;
+use super::{State, WatchedRule, now};
 use crate::ticket::{Expected, FieldError, SdkAppId, UnixTime, UnverifiedTicket, inspect};
 
 /// Puts the ops routes into an actix application.
