@@ -23,15 +23,12 @@ impl FromStr for Origin {
         const NO_ORIGIN: &str = "is not an origin as browsers send it: scheme and host in lower case, no path, \
             no default port, as in \"https://m.example.com\"";
         let (scheme, authority) = text.split_once("://").ok_or(NO_ORIGIN)?;
-        let names_default_port = match scheme {
-            "https" => authority.ends_with(":443"),
-            "http" => authority.ends_with(":80"),
-            // Apps' web views have schemes of their own, as capacitor://localhost.
-            _ => false,
-        };
+        let has_default = |of: &str, port| scheme == of && authority.ends_with(port);
+        let names_default_port = has_default("https", ":443") || has_default("http", ":80");
         let is_made_of = |text: &str, signs: &[u8]| {
             text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || signs.contains(&byte))
         };
+        // Apps' web views have schemes of their own, as capacitor://localhost.
         let scheme_is_one = scheme.starts_with(|first: char| first.is_ascii_lowercase()) && is_made_of(scheme, b"+-.");
         let host_is_one = !authority.is_empty() && is_made_of(authority, b".-_:[]");
         if !scheme_is_one || !host_is_one || names_default_port {
