@@ -95,10 +95,7 @@ impl UnverifiedTicket {
             return Err(MalformedTicket::Fields);
         }
         let mac = BASE64.decode(&json.mac).ok().and_then(|mac| mac.try_into().ok());
-        let unpack = |buf: &String| {
-            let bytes = BASE64.decode(buf).ok();
-            bytes.and_then(|bytes| PrivateMapFields::unpack(&bytes)).ok_or(MalformedTicket::Userbuf)
-        };
+        let unpack = |userbuf: &String| PrivateMapFields::unpack(userbuf).ok_or(MalformedTicket::Userbuf);
         let fields = Fields {
             sdk_app_id: json.app,
             user_id: json.identifier,
