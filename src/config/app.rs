@@ -27,7 +27,6 @@ pub(super) fn apps(root: &mut Section<'_>) -> Vec<ConfiguredApp> {
             }
             apps.push(read);
         }
-        section.finish();
     }
     apps
 }
@@ -86,7 +85,6 @@ fn room_policy(mut section: Section<'_>) -> Option<RoomPolicy> {
         });
         expected(rooms, value, meaning)
     });
-    section.finish();
     Some(RoomPolicy { max_privileges: max_privileges?, rooms: rooms? })
 }
 

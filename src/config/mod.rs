@@ -91,7 +91,6 @@ impl Config {
         let hashes_user_ids = apps.iter().any(|configured| configured.app.policy.user_id == UserIdMapping::Sha256);
         let rules = session::rules(&mut root, hashes_user_ids);
         let (limits, trusted_hops) = limit(root.table("limit"));
-        root.finish();
         Self { server, log, traces, apps, limits, trusted_hops, rules }
     }
 }
@@ -116,7 +115,6 @@ fn server(mut section: Section<'_>) -> Server {
     if server.listen == server.ops_listen && server.listen.port() != 0 {
         section.reject("ops_listen", "is the same as listen; the ops listener must not be public");
     }
-    section.finish();
     server
 }
 
@@ -129,12 +127,10 @@ fn log(mut section: Section<'_>) -> LogSettings {
         ("trace", LevelFilter::TRACE),
     ];
     let formats = [("json", LogFormat::Json), ("text", LogFormat::Text)];
-    let settings = LogSettings {
+    LogSettings {
         level: section.optional("level", one_of(levels)).unwrap_or(LevelFilter::INFO),
         format: section.optional("format", one_of(formats)).unwrap_or_else(LogFormat::for_stdout),
-    };
-    section.finish();
-    settings
+    }
 }
 
 fn traces(mut section: Section<'_>) -> Option<TraceSettings> {
@@ -144,7 +140,6 @@ fn traces(mut section: Section<'_>) -> Option<TraceSettings> {
     let ratio = section.optional("ratio", |value| {
         expected(value.as_f64().filter(|ratio| (0.0..=1.0).contains(ratio)), value, "a number from 0 to 1")
     });
-    section.finish();
     Some(TraceSettings { endpoint: endpoint?, ratio: ratio.unwrap_or(1.0) })
 }
 
@@ -158,7 +153,6 @@ fn limit(mut section: Section<'_>) -> (Limits, usize) {
         shared: store(&mut section),
     };
     let trusted_hops = section.optional("trusted_hops", integer(0..=16)).unwrap_or(0);
-    section.finish();
     (limits, trusted_hops)
 }
 
