@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -208,13 +207,12 @@ fn spawn_ops(listen: SocketAddr, state: Data<State>) -> io::Result<SocketAddr> {
 
 /// As many connections as wanted, but no more than three quarters of the descriptors that the process may have: the others
 /// are for back ends, probes and itself.
-fn within_descriptors(wanted: NonZeroUsize) -> NonZeroUsize {
-    let most = usize::try_from(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) / 4 * 3).ok();
-    let granted = most.and_then(NonZeroUsize::new).unwrap_or(wanted).min(wanted);
-    if granted < wanted {
-        warn!(wanted, most = granted, "max_connections is cut to what the limit of open files (ulimit -n) admits");
+fn within_descriptors(wanted: usize) -> usize {
+    let most = usize::try_from(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) / 4 * 3).unwrap_or(wanted);
+    if most < wanted {
+        warn!(wanted, most, "max_connections is cut to what the limit of open files (ulimit -n) admits");
     }
-    granted
+    most.min(wanted)
 }
 
 fn cannot_bind(key: &str, address: SocketAddr, error: &io::Error) -> io::Error {

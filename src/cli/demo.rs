@@ -59,7 +59,7 @@ pub(super) fn run(args: DemoArgs) -> Outcome {
             lame_duck: Duration::ZERO,
             drain: Duration::from_secs(2),
             workers: NonZeroUsize::MIN,
-            max_connections: NonZeroUsize::MIN,
+            max_connections: 1,
         },
         log: LogSettings { level: LevelFilter::INFO, format: LogFormat::for_stdout() },
         traces: None,

@@ -65,7 +65,7 @@ pub struct Server {
     /// Threads of the public listener.
     pub workers: NonZeroUsize,
     /// Connections that the public listener serves at once.
-    pub max_connections: NonZeroUsize,
+    pub max_connections: usize,
 }
 
 impl Config {
@@ -96,8 +96,6 @@ impl Config {
 }
 
 fn server(mut section: Section<'_>) -> Server {
-    /// 110 MB of memory if all of them are there.
-    const MAX_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
     // As many as the cgroup grants cores.
     let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let server = Server {
@@ -107,7 +105,8 @@ fn server(mut section: Section<'_>) -> Server {
         lame_duck: section.optional("lame_duck", duration("0s", "5m")).unwrap_or(Duration::from_secs(5)),
         drain: section.optional("drain", duration("1s", "1h")).unwrap_or(Duration::from_secs(20)),
         workers: section.optional("workers", integer(1..=256)).unwrap_or_else(cores),
-        max_connections: section.optional("max_connections", integer(1..=1_000_000)).unwrap_or(MAX_CONNECTIONS),
+        // 110 MB of memory if all of them are there.
+        max_connections: section.optional("max_connections", integer(1..=1_000_000)).unwrap_or(10_000),
     };
     if server.drain < server.lame_duck {
         section.reject("drain", "is shorter than lame_duck, which is a part of it");
