@@ -1,5 +1,6 @@
 //! The service as a whole: binds, runs, follows changed secrets, and drains.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::http::demo::{self, Demo};
 use crate::http::{State, ops, public};
 use crate::metrics::Metrics;
 use crate::telemetry::{DroppedLines, FLUSH};
+use crate::ticket::SdkAppId;
 
 /// How often secret files are looked at and the limits' memory is tidied.
 const POLL: Duration = Duration::from_secs(1);
@@ -30,7 +32,9 @@ const _: () = assert!(POLL.as_secs() < 2, "a changed secret is in use within 2 s
 pub struct Service {
     server: Server,
     state: Data<State>,
-    secrets: Vec<FollowedSecret>,
+    apps: Vec<ConfiguredApp>,
+    /// What was wrong with an app's secret at the last look; said once, counted each time.
+    complaints: HashMap<SdkAppId, String>,
 }
 
 impl Service {
@@ -41,11 +45,9 @@ impl Service {
         for app in &apps {
             metrics.show_key(app.id, None, app.signer().key.fingerprint());
         }
-        let follow = |configured| FollowedSecret { configured, complaint: None };
-        let secrets = config.apps.into_iter().map(follow).collect();
         let origins = config.server.allowed_origins.clone();
         let state = State::new(apps, config.rules, origins, config.limits, config.trusted_hops, metrics, dropped);
-        Self { server: config.server, state: Data::new(state), secrets }
+        Self { server: config.server, state: Data::new(state), apps: config.apps, complaints: HashMap::new() }
     }
 
     /// Serves both listeners until a signal ends the process.
@@ -114,9 +116,7 @@ impl Service {
                 _ = hang_up.recv() => {}
                 _ = poll.tick() => self.state.limiter.forget_strangers(),
             }
-            for secret in &mut self.secrets {
-                secret.reload(&self.state.metrics);
-            }
+            self.reload_secrets();
         }
         self.state.draining.store(true, Ordering::Relaxed);
         let drained = async {
@@ -138,6 +138,33 @@ impl Service {
         Ok(())
     }
 
+    /// Reads the apps' secrets again and uses those that are others; one that cannot be used changes nothing.
+    fn reload_secrets(&mut self) {
+        let metrics = &self.state.metrics;
+        for ConfiguredApp { app, secret } in &self.apps {
+            let Some(source) = secret else { continue };
+            let (id, old) = (app.id.get(), app.signer());
+            match source.read_key() {
+                Ok(secret) => {
+                    self.complaints.remove(&app.id);
+                    if old.key != secret {
+                        let new = secret.fingerprint().to_owned();
+                        app.replace_key(secret);
+                        metrics.show_key(app.id, Some(old.key.fingerprint()), &new);
+                        info!(app = id, key = new, old_key = old.key.fingerprint(), "secret replaced");
+                    }
+                }
+                Err(complaint) => {
+                    metrics.app(app.id).reload_failures.inc();
+                    if self.complaints.get(&app.id) != Some(&complaint) {
+                        error!(app = id, cause = complaint, key = old.key.fingerprint(), "secret not replaced");
+                        self.complaints.insert(app.id, complaint);
+                    }
+                }
+            }
+        }
+    }
+
     /// Resolves when no request has been in flight for a while: connections that are only kept alive hold nothing up.
     async fn idle(&self) {
         const LOOK: Duration = Duration::from_millis(50);
@@ -145,39 +172,6 @@ impl Service {
         while idle_looks < 5 {
             sleep(LOOK).await;
             idle_looks = if self.state.metrics.in_flight.get() == 0 { idle_looks + 1 } else { 0 };
-        }
-    }
-}
-
-/// An app whose secret is read again and again.
-struct FollowedSecret {
-    configured: ConfiguredApp,
-    /// What was wrong at the last look; said once, counted each time.
-    complaint: Option<String>,
-}
-
-impl FollowedSecret {
-    /// Reads the secret again and uses it if it is another; one that cannot be used changes nothing.
-    fn reload(&mut self, metrics: &Metrics) {
-        let ConfiguredApp { app, secret: Some(source) } = &self.configured else { return };
-        let (id, old) = (app.id.get(), app.signer());
-        match source.read_key() {
-            Ok(secret) => {
-                self.complaint = None;
-                if old.key != secret {
-                    let new = secret.fingerprint().to_owned();
-                    app.replace_key(secret);
-                    metrics.show_key(app.id, Some(old.key.fingerprint()), &new);
-                    info!(app = id, key = new, old_key = old.key.fingerprint(), "secret replaced");
-                }
-            }
-            Err(complaint) => {
-                metrics.app(app.id).reload_failures.inc();
-                if self.complaint.as_ref() != Some(&complaint) {
-                    error!(app = id, cause = complaint, key = old.key.fingerprint(), "secret not replaced");
-                    self.complaint = Some(complaint);
-                }
-            }
         }
     }
 }
