@@ -5,12 +5,12 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::Duration;
 
 use actix_web::dev::Server as ActixServer;
-use actix_web::web::{Data, to};
+use actix_web::web::{Data, ServiceConfig, to};
 use actix_web::{App as ActixApp, HttpServer};
+use futures_util::TryFutureExt;
 use rustix::process::{Resource, getrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -57,34 +57,29 @@ impl Service {
     pub async fn serve(self) -> io::Result<()> {
         let Server { listen, workers, max_connections, drain, .. } = self.server;
         let max_connections = within_descriptors(max_connections);
-        let listener = TcpListener::bind(listen).map_err(|error| cannot_bind("server.listen", listen, &error))?;
+        let listener = bind("server.listen", listen)?;
         let (address, door) = (listener.local_addr()?, listener.try_clone()?);
         let server = connection::serve(listener, self.state.clone(), workers, max_connections, drain)?;
-        let ops_address = spawn_ops(self.server.ops_listen, self.state.clone())?;
+        let ops_listener = bind("server.ops_listen", self.server.ops_listen)?;
+        let (ops_address, state) = (ops_listener.local_addr()?, self.state.clone());
+        let ops_server = serve(ops_listener, move |config| {
+            config.app_data(state.clone()).configure(ops::routes).default_service(to(ops::nothing_here));
+        })?;
+        actix_web::rt::spawn(ops_server.inspect_err(|error| error!(cause = %error, "the ops listener failed")));
         info!(address = %ops_address, listener = "ops", "listening");
-        info!(%address, listener = "public", workers = self.server.workers.get(), "listening");
+        info!(%address, listener = "public", workers = workers.get(), "listening");
         self.until_told(server, Some(door)).await
     }
 
-    /// Serves everything, and the demo's routes beside it, on one loopback address.
+    /// Serves everything, and the demo's routes beside it, at one listener.
     ///
     /// # Errors
-    /// When the address cannot be bound, or the server fails.
-    pub async fn serve_demo(self, demo: impl FnOnce(SocketAddr) -> Demo) -> io::Result<()> {
-        let (state, listen) = (self.state.clone(), self.server.listen);
-        let listener = TcpListener::bind(listen).map_err(|error| cannot_bind("--listen", listen, &error))?;
-        let demo = Data::new(demo(listener.local_addr()?));
-        let server = HttpServer::new(move || {
-            ActixApp::new()
-                .app_data(state.clone())
-                .app_data(demo.clone())
-                .configure(demo::routes)
-                .configure(public::routes)
-        })
-        .workers(1)
-        .disable_signals()
-        .listen(listener)?
-        .run();
+    /// When the server fails.
+    pub async fn serve_demo(self, listener: TcpListener, demo: Demo) -> io::Result<()> {
+        let (demo, state) = (Data::new(demo), self.state.clone());
+        let server = serve(listener, move |config| {
+            config.app_data(state.clone()).app_data(demo.clone()).configure(demo::routes).configure(public::routes);
+        })?;
         self.until_told(server, None).await
     }
 
@@ -176,27 +171,14 @@ impl Service {
     }
 }
 
-/// Runs the ops listener on a thread of its own, so that probes are answered while the public side is saturated.
-fn spawn_ops(listen: SocketAddr, state: Data<State>) -> io::Result<SocketAddr> {
-    let listener = TcpListener::bind(listen).map_err(|error| cannot_bind("server.ops_listen", listen, &error))?;
-    let address = listener.local_addr()?;
-    thread::Builder::new().name("ops".to_owned()).spawn(move || {
-        let served = actix_web::rt::System::new().block_on(async move {
-            HttpServer::new(move || {
-                ActixApp::new().app_data(state.clone()).configure(ops::routes).default_service(to(ops::nothing_here))
-            })
-            .workers(1)
-            .client_request_timeout(HEADER_TIMEOUT)
-            .disable_signals()
-            .listen(listener)?
-            .run()
-            .await
-        });
-        if let Err(error) = served {
-            error!(cause = %error, "the ops listener failed");
-        }
-    })?;
-    Ok(address)
+/// Serves `routes` by one worker on a thread of its own, so that probes are answered while the public side is saturated.
+fn serve(
+    listener: TcpListener,
+    routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> io::Result<ActixServer> {
+    let server = HttpServer::new(move || ActixApp::new().configure(&routes));
+    let server = server.workers(1).client_request_timeout(HEADER_TIMEOUT).disable_signals();
+    Ok(server.listen(listener)?.run())
 }
 
 /// As many connections as wanted, but no more than three quarters of the descriptors that the process may have: the others
@@ -209,6 +191,8 @@ fn within_descriptors(wanted: usize) -> usize {
     most.min(wanted)
 }
 
-fn cannot_bind(key: &str, address: SocketAddr, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{key}: cannot listen at {address}: {error}"))
+/// Listens at the address that this key gives.
+pub(crate) fn bind(key: &str, address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address)
+        .map_err(|error| io::Error::new(error.kind(), format!("{key}: cannot listen at {address}: {error}")))
 }
