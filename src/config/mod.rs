@@ -180,11 +180,10 @@ fn rate(value: &Value) -> Result<Option<Rate>, String> {
 
 /// The environment variables that override scalars of the three sections where that is possible.
 fn overrides(env: impl Iterator<Item = (OsString, OsString)>, problems: &RefCell<Problems>) -> HashMap<String, String> {
-    const SECTIONS: [&str; 3] = ["SERVER__", "LIMIT__", "LOG__"];
     env.filter_map(|(name, value)| {
         let name = name.into_string().ok()?;
         let key = name.strip_prefix("USERSIG__")?;
-        let is_known = SECTIONS.iter().any(|section| key.starts_with(section));
+        let is_known = ["SERVER__", "LIMIT__", "LOG__"].iter().any(|section| key.starts_with(section));
         let message = match value.into_string() {
             Ok(value) if is_known => return Some((name, value)),
             Ok(_) => "overrides nothing; only USERSIG__SERVER__…, USERSIG__LIMIT__… and USERSIG__LOG__… do",
