@@ -1,16 +1,16 @@
 //! The service as a whole: binds, runs, follows changed secrets, and drains.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::Duration;
 
 use actix_web::dev::Server as ActixServer;
-use actix_web::web::{Data, to};
+use actix_web::web::{Data, ServiceConfig, to};
 use actix_web::{App as ActixApp, HttpServer};
+use futures_util::TryFutureExt;
 use rustix::process::{Resource, getrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -22,6 +22,7 @@ use crate::http::demo::{self, Demo};
 use crate::http::{State, ops, public};
 use crate::metrics::Metrics;
 use crate::telemetry::{DroppedLines, FLUSH};
+use crate::ticket::SdkAppId;
 
 /// How often secret files are looked at and the limits' memory is tidied.
 const POLL: Duration = Duration::from_secs(1);
@@ -31,7 +32,9 @@ const _: () = assert!(POLL.as_secs() < 2, "a changed secret is in use within 2 s
 pub struct Service {
     server: Server,
     state: Data<State>,
-    secrets: Vec<FollowedSecret>,
+    apps: Vec<ConfiguredApp>,
+    /// What was wrong with an app's secret at the last look; said once, counted each time.
+    complaints: HashMap<SdkAppId, String>,
 }
 
 impl Service {
@@ -42,11 +45,9 @@ impl Service {
         for app in &apps {
             metrics.show_key(app.id, None, app.signer().key.fingerprint());
         }
-        let follow = |configured| FollowedSecret { configured, complaint: None };
-        let secrets = config.apps.into_iter().map(follow).collect();
         let origins = config.server.allowed_origins.clone();
         let state = State::new(apps, config.rules, origins, config.limits, config.trusted_hops, metrics, dropped);
-        Self { server: config.server, state: Data::new(state), secrets }
+        Self { server: config.server, state: Data::new(state), apps: config.apps, complaints: HashMap::new() }
     }
 
     /// Serves both listeners until a signal ends the process.
@@ -56,34 +57,29 @@ impl Service {
     pub async fn serve(self) -> io::Result<()> {
         let Server { listen, workers, max_connections, drain, .. } = self.server;
         let max_connections = within_descriptors(max_connections);
-        let listener = TcpListener::bind(listen).map_err(|error| cannot_bind("server.listen", listen, &error))?;
+        let listener = bind("server.listen", listen)?;
         let (address, door) = (listener.local_addr()?, listener.try_clone()?);
         let server = connection::serve(listener, self.state.clone(), workers, max_connections, drain)?;
-        let ops_address = spawn_ops(self.server.ops_listen, self.state.clone())?;
+        let ops_listener = bind("server.ops_listen", self.server.ops_listen)?;
+        let (ops_address, state) = (ops_listener.local_addr()?, self.state.clone());
+        let ops_server = serve(ops_listener, move |config| {
+            config.app_data(state.clone()).configure(ops::routes).default_service(to(ops::nothing_here));
+        })?;
+        actix_web::rt::spawn(ops_server.inspect_err(|error| error!(cause = %error, "the ops listener failed")));
         info!(address = %ops_address, listener = "ops", "listening");
-        info!(%address, listener = "public", workers = self.server.workers.get(), "listening");
+        info!(%address, listener = "public", workers = workers.get(), "listening");
         self.until_told(server, Some(door)).await
     }
 
-    /// Serves everything, and the demo's routes beside it, on one loopback address.
+    /// Serves everything, and the demo's routes beside it, at one listener.
     ///
     /// # Errors
-    /// When the address cannot be bound, or the server fails.
-    pub async fn serve_demo(self, demo: impl FnOnce(SocketAddr) -> Demo) -> io::Result<()> {
-        let (state, listen) = (self.state.clone(), self.server.listen);
-        let listener = TcpListener::bind(listen).map_err(|error| cannot_bind("--listen", listen, &error))?;
-        let demo = Data::new(demo(listener.local_addr()?));
-        let server = HttpServer::new(move || {
-            ActixApp::new()
-                .app_data(state.clone())
-                .app_data(demo.clone())
-                .configure(demo::routes)
-                .configure(public::routes)
-        })
-        .workers(1)
-        .disable_signals()
-        .listen(listener)?
-        .run();
+    /// When the server fails.
+    pub async fn serve_demo(self, listener: TcpListener, demo: Demo) -> io::Result<()> {
+        let (demo, state) = (Data::new(demo), self.state.clone());
+        let server = serve(listener, move |config| {
+            config.app_data(state.clone()).app_data(demo.clone()).configure(demo::routes).configure(public::routes);
+        })?;
         self.until_told(server, None).await
     }
 
@@ -115,9 +111,7 @@ impl Service {
                 _ = hang_up.recv() => {}
                 _ = poll.tick() => self.state.limiter.forget_strangers(),
             }
-            for secret in &mut self.secrets {
-                secret.reload(&self.state.metrics);
-            }
+            self.reload_secrets();
         }
         self.state.draining.store(true, Ordering::Relaxed);
         let drained = async {
@@ -139,6 +133,33 @@ impl Service {
         Ok(())
     }
 
+    /// Reads the apps' secrets again and uses those that are others; one that cannot be used changes nothing.
+    fn reload_secrets(&mut self) {
+        let metrics = &self.state.metrics;
+        for ConfiguredApp { app, secret } in &self.apps {
+            let Some(source) = secret else { continue };
+            let (id, old) = (app.id.get(), app.signer());
+            match source.read_key() {
+                Ok(secret) => {
+                    self.complaints.remove(&app.id);
+                    if old.key != secret {
+                        let new = secret.fingerprint().to_owned();
+                        app.replace_key(secret);
+                        metrics.show_key(app.id, Some(old.key.fingerprint()), &new);
+                        info!(app = id, key = new, old_key = old.key.fingerprint(), "secret replaced");
+                    }
+                }
+                Err(complaint) => {
+                    metrics.app(app.id).reload_failures.inc();
+                    if self.complaints.get(&app.id) != Some(&complaint) {
+                        error!(app = id, cause = complaint, key = old.key.fingerprint(), "secret not replaced");
+                        self.complaints.insert(app.id, complaint);
+                    }
+                }
+            }
+        }
+    }
+
     /// Resolves when no request has been in flight for a while: connections that are only kept alive hold nothing up.
     async fn idle(&self) {
         const LOOK: Duration = Duration::from_millis(50);
@@ -150,73 +171,28 @@ impl Service {
     }
 }
 
-/// An app whose secret is read again and again.
-struct FollowedSecret {
-    configured: ConfiguredApp,
-    /// What was wrong at the last look; said once, counted each time.
-    complaint: Option<String>,
-}
-
-impl FollowedSecret {
-    /// Reads the secret again and uses it if it is another; one that cannot be used changes nothing.
-    fn reload(&mut self, metrics: &Metrics) {
-        let ConfiguredApp { app, secret: Some(source) } = &self.configured else { return };
-        let (id, old) = (app.id.get(), app.signer());
-        match source.read_key() {
-            Ok(secret) => {
-                self.complaint = None;
-                if old.key != secret {
-                    let new = secret.fingerprint().to_owned();
-                    app.replace_key(secret);
-                    metrics.show_key(app.id, Some(old.key.fingerprint()), &new);
-                    info!(app = id, key = new, old_key = old.key.fingerprint(), "secret replaced");
-                }
-            }
-            Err(complaint) => {
-                metrics.app(app.id).reload_failures.inc();
-                if self.complaint.as_ref() != Some(&complaint) {
-                    error!(app = id, cause = complaint, key = old.key.fingerprint(), "secret not replaced");
-                    self.complaint = Some(complaint);
-                }
-            }
-        }
-    }
-}
-
-/// Runs the ops listener on a thread of its own, so that probes are answered while the public side is saturated.
-fn spawn_ops(listen: SocketAddr, state: Data<State>) -> io::Result<SocketAddr> {
-    let listener = TcpListener::bind(listen).map_err(|error| cannot_bind("server.ops_listen", listen, &error))?;
-    let address = listener.local_addr()?;
-    thread::Builder::new().name("ops".to_owned()).spawn(move || {
-        let served = actix_web::rt::System::new().block_on(async move {
-            HttpServer::new(move || {
-                ActixApp::new().app_data(state.clone()).configure(ops::routes).default_service(to(ops::nothing_here))
-            })
-            .workers(1)
-            .client_request_timeout(HEADER_TIMEOUT)
-            .disable_signals()
-            .listen(listener)?
-            .run()
-            .await
-        });
-        if let Err(error) = served {
-            error!(cause = %error, "the ops listener failed");
-        }
-    })?;
-    Ok(address)
+/// Serves `routes` by one worker on a thread of its own, so that probes are answered while the public side is saturated.
+fn serve(
+    listener: TcpListener,
+    routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> io::Result<ActixServer> {
+    let server = HttpServer::new(move || ActixApp::new().configure(&routes));
+    let server = server.workers(1).client_request_timeout(HEADER_TIMEOUT).disable_signals();
+    Ok(server.listen(listener)?.run())
 }
 
 /// As many connections as wanted, but no more than three quarters of the descriptors that the process may have: the others
 /// are for back ends, probes and itself.
-fn within_descriptors(wanted: NonZeroUsize) -> NonZeroUsize {
-    let most = usize::try_from(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) / 4 * 3).ok();
-    let granted = most.and_then(NonZeroUsize::new).unwrap_or(wanted).min(wanted);
-    if granted < wanted {
-        warn!(wanted, most = granted, "max_connections is cut to what the limit of open files (ulimit -n) admits");
+fn within_descriptors(wanted: usize) -> usize {
+    let most = usize::try_from(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) / 4 * 3).unwrap_or(wanted);
+    if most < wanted {
+        warn!(wanted, most, "max_connections is cut to what the limit of open files (ulimit -n) admits");
     }
-    granted
+    most.min(wanted)
 }
 
-fn cannot_bind(key: &str, address: SocketAddr, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{key}: cannot listen at {address}: {error}"))
+/// Listens at the address that this key gives.
+pub(crate) fn bind(key: &str, address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address)
+        .map_err(|error| io::Error::new(error.kind(), format!("{key}: cannot listen at {address}: {error}")))
 }

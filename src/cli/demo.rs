@@ -11,6 +11,7 @@ use clap::Args;
 use tracing::level_filters::LevelFilter;
 
 use super::{Outcome, start, usage};
+use crate::app::bind;
 use crate::config::{Config, ConfiguredApp, SecretSource, Server};
 use crate::http::demo::{COOKIE, Demo};
 use crate::http::now;
@@ -59,7 +60,7 @@ pub(super) fn run(args: DemoArgs) -> Outcome {
             lame_duck: Duration::ZERO,
             drain: Duration::from_secs(2),
             workers: NonZeroUsize::MIN,
-            max_connections: NonZeroUsize::MIN,
+            max_connections: 1,
         },
         log: LogSettings { level: LevelFilter::INFO, format: LogFormat::for_stdout() },
         traces: None,
@@ -71,15 +72,12 @@ pub(super) fn run(args: DemoArgs) -> Outcome {
         limits: Limits { per_user: None, burst: NonZeroU32::MIN, per_address: None, shared: None },
         trusted_hops: 0,
     };
-    start(config, async |service| {
-        let demo = |address| {
-            let demo = Demo::new(id, is_real_app, session_secret.as_bytes(), address);
-            // The page works without these lines.
-            let _ = io::stdout().write_all(welcome(&demo, address, id, is_real_app).as_bytes());
-            demo
-        };
-        service.serve_demo(demo).await
-    })
+    let listener = bind("--listen", args.listen)?;
+    let address = listener.local_addr()?;
+    let demo = Demo::new(id, is_real_app, session_secret.as_bytes(), address);
+    // The page works without these lines.
+    let _ = io::stdout().write_all(welcome(&demo, address, id, is_real_app).as_bytes());
+    start(config, async |service| service.serve_demo(listener, demo).await)
 }
 
 /// A rule that recognises the demo's own sessions.

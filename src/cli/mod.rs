@@ -5,7 +5,6 @@ mod demo;
 use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, Read, Write};
-use std::iter::successors;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -217,10 +216,7 @@ fn healthcheck(url: &str) -> Outcome {
         Ok(response) => Err(format!("{url} answered {}", response.status()).into()),
         Err(error) if error.is_builder() => Err(format!("{url}: expected http://HOST:PORT/PATH").into()),
         Err(error) if error.is_timeout() => Err(format!("{url}: no answer within 2 s").into()),
-        Err(error) => {
-            let causes = successors(Some(&error as &dyn Error), |&error| error.source());
-            Err(format!("{url}: {}", causes.last().expect("at least the error itself")).into())
-        }
+        Err(error) => Err(format!("{url}: {}", Fault::from(error)).into()),
     }
 }
 

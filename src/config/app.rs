@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::secret::SecretSource;
-use super::section::{Section, boolean, expected, list, one_of, parse_duration, shown, text};
+use super::section::{Section, boolean, expected, integer, list, one_of, parse_duration, shown, text};
 use crate::issue::{App, Policy, RoomPolicy, Rooms, UserIdMapping};
-use crate::ticket::{Lifetime, Privileges, SdkAppId};
+use crate::ticket::{Lifetime, Privileges};
 
 /// An app, and where its secret can be read again.
 pub struct ConfiguredApp {
@@ -27,16 +27,12 @@ pub(super) fn apps(root: &mut Section<'_>) -> Vec<ConfiguredApp> {
             }
             apps.push(read);
         }
-        section.finish();
     }
     apps
 }
 
 fn app(section: &mut Section<'_>) -> Option<ConfiguredApp> {
-    let id = section.required("sdk_app_id", "the app's SDKAppID from the console", |value| {
-        let id = value.as_u64().and_then(|id| SdkAppId::try_from(id).ok());
-        expected(id, value, "a whole number from 1 to 4294967295")
-    });
+    let id = section.required("sdk_app_id", "the app's SDKAppID from the console", integer(1..=u32::MAX.into()));
     let secret = section.required("secret", "where the app's secret is, \"file:/path\" or \"env:NAME\"", |value| {
         let source = SecretSource::parse(value)?;
         Ok((source.read_key()?, source))
@@ -86,7 +82,6 @@ fn room_policy(mut section: Section<'_>) -> Option<RoomPolicy> {
         });
         expected(rooms, value, meaning)
     });
-    section.finish();
     Some(RoomPolicy { max_privileges: max_privileges?, rooms: rooms? })
 }
 

@@ -106,17 +106,15 @@ fn unwrap(section: &mut Section<'_>) -> Unwrap {
     let express = Unwrap::Express(secrets.unwrap_or_default());
     let kinds = [("none", Unwrap::None), ("express", express), ("base64", Unwrap::Base64)];
     let unwrap = section.optional("unwrap", one_of(kinds)).unwrap_or(Unwrap::None);
-    match &unwrap {
-        Unwrap::Express(secrets) if secrets.is_empty() => {
+    if let Unwrap::Express(secrets) = &unwrap {
+        if secrets.is_empty() {
             let found = if has_secrets { "empty" } else { "missing" };
             let advice =
                 "give express-session's secret, as in [\"env:SESSION_SECRET\"]; an old one may stand behind it";
             section.reject("secrets", format_args!("is {found}; {advice}"));
         }
-        Unwrap::None | Unwrap::Base64 if has_secrets => {
-            section.reject("unwrap", "is not \"express\", and secrets are for that alone");
-        }
-        Unwrap::Express(_) | Unwrap::None | Unwrap::Base64 => {}
+    } else if has_secrets {
+        section.reject("unwrap", "is not \"express\", and secrets are for that alone");
     }
     unwrap
 }
@@ -124,9 +122,8 @@ fn unwrap(section: &mut Section<'_>) -> Unwrap {
 /// The keys that say which Redis.
 fn redis_server(section: &mut Section<'_>) -> Option<RedisServer> {
     let url = section.required("url", "\"redis://host:6379/0\", or \"rediss://…\" for TLS", redis_url);
-    let timeout = section.optional("timeout", duration("10ms", "10s"));
     // Redis is close by.
-    let timeout = timeout.unwrap_or(Duration::from_millis(500));
+    let timeout = section.optional("timeout", duration("10ms", "10s")).unwrap_or(Duration::from_millis(500));
     let password = section.optional("password", reference);
     let ca = section.optional("ca_file", file);
     section.accept("url", RedisServer::new(&url?, password, ca, timeout))
@@ -185,18 +182,12 @@ fn keys(section: &mut Section<'_>, issuer: Option<&str>) -> Option<Keys> {
     let algorithms = section.optional("algs", list(text));
     let algorithms = algorithms.as_deref();
     let given: Vec<_> = ["secret", "public_key", "jwks"].into_iter().filter(|key| section.raw(key).is_some()).collect();
-    match given[..] {
-        ["secret"] => {
-            let key = section.accept("secret", VerificationKey::from_secret(&secret?))?;
-            one_key(section, key, algorithms)
-        }
-        ["public_key"] => {
-            let key = section.accept("public_key", VerificationKey::from_pem(public_key?.as_bytes()))?;
-            one_key(section, key, algorithms)
-        }
+    let key = match given[..] {
+        ["secret"] => section.accept("secret", VerificationKey::from_secret(&secret?)),
+        ["public_key"] => section.accept("public_key", VerificationKey::from_pem(public_key?.as_bytes())),
         [] if section.raw("issuer").is_some() => {
             let source = issuer.and_then(|issuer| section.accept("issuer", discovery(issuer)));
-            key_set(section, source, algorithms)
+            return key_set(section, source, algorithms);
         }
         [] => {
             let message = "is missing; give one of secret, public_key, jwks, or an issuer to discover its keys";
@@ -207,11 +198,8 @@ fn keys(section: &mut Section<'_>, issuer: Option<&str>) -> Option<Keys> {
             section.reject(second, "is one of several; a rule has one of secret, public_key and jwks");
             None
         }
-        [_jwks] => key_set(section, jwks, algorithms),
-    }
-}
-
-fn one_key(section: &Section<'_>, key: VerificationKey, algorithms: Option<&[String]>) -> Option<Keys> {
+        [_jwks] => return key_set(section, jwks, algorithms),
+    }?;
     match algorithms {
         Some(names) => section.accept("algs", key.with_algorithms(names)).map(Keys::One),
         None => Some(Keys::One(key)),

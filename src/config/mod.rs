@@ -65,7 +65,7 @@ pub struct Server {
     /// Threads of the public listener.
     pub workers: NonZeroUsize,
     /// Connections that the public listener serves at once.
-    pub max_connections: NonZeroUsize,
+    pub max_connections: usize,
 }
 
 impl Config {
@@ -91,14 +91,11 @@ impl Config {
         let hashes_user_ids = apps.iter().any(|configured| configured.app.policy.user_id == UserIdMapping::Sha256);
         let rules = session::rules(&mut root, hashes_user_ids);
         let (limits, trusted_hops) = limit(root.table("limit"));
-        root.finish();
         Self { server, log, traces, apps, limits, trusted_hops, rules }
     }
 }
 
 fn server(mut section: Section<'_>) -> Server {
-    /// 110 MB of memory if all of them are there.
-    const MAX_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
     // As many as the cgroup grants cores.
     let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let server = Server {
@@ -108,7 +105,8 @@ fn server(mut section: Section<'_>) -> Server {
         lame_duck: section.optional("lame_duck", duration("0s", "5m")).unwrap_or(Duration::from_secs(5)),
         drain: section.optional("drain", duration("1s", "1h")).unwrap_or(Duration::from_secs(20)),
         workers: section.optional("workers", integer(1..=256)).unwrap_or_else(cores),
-        max_connections: section.optional("max_connections", integer(1..=1_000_000)).unwrap_or(MAX_CONNECTIONS),
+        // 110 MB of memory if all of them are there.
+        max_connections: section.optional("max_connections", integer(1..=1_000_000)).unwrap_or(10_000),
     };
     if server.drain < server.lame_duck {
         section.reject("drain", "is shorter than lame_duck, which is a part of it");
@@ -116,7 +114,6 @@ fn server(mut section: Section<'_>) -> Server {
     if server.listen == server.ops_listen && server.listen.port() != 0 {
         section.reject("ops_listen", "is the same as listen; the ops listener must not be public");
     }
-    section.finish();
     server
 }
 
@@ -129,12 +126,10 @@ fn log(mut section: Section<'_>) -> LogSettings {
         ("trace", LevelFilter::TRACE),
     ];
     let formats = [("json", LogFormat::Json), ("text", LogFormat::Text)];
-    let settings = LogSettings {
+    LogSettings {
         level: section.optional("level", one_of(levels)).unwrap_or(LevelFilter::INFO),
         format: section.optional("format", one_of(formats)).unwrap_or_else(LogFormat::for_stdout),
-    };
-    section.finish();
-    settings
+    }
 }
 
 fn traces(mut section: Section<'_>) -> Option<TraceSettings> {
@@ -144,7 +139,6 @@ fn traces(mut section: Section<'_>) -> Option<TraceSettings> {
     let ratio = section.optional("ratio", |value| {
         expected(value.as_f64().filter(|ratio| (0.0..=1.0).contains(ratio)), value, "a number from 0 to 1")
     });
-    section.finish();
     Some(TraceSettings { endpoint: endpoint?, ratio: ratio.unwrap_or(1.0) })
 }
 
@@ -158,7 +152,6 @@ fn limit(mut section: Section<'_>) -> (Limits, usize) {
         shared: store(&mut section),
     };
     let trusted_hops = section.optional("trusted_hops", integer(0..=16)).unwrap_or(0);
-    section.finish();
     (limits, trusted_hops)
 }
 
@@ -187,11 +180,10 @@ fn rate(value: &Value) -> Result<Option<Rate>, String> {
 
 /// The environment variables that override scalars of the three sections where that is possible.
 fn overrides(env: impl Iterator<Item = (OsString, OsString)>, problems: &RefCell<Problems>) -> HashMap<String, String> {
-    const SECTIONS: [&str; 3] = ["SERVER__", "LIMIT__", "LOG__"];
     env.filter_map(|(name, value)| {
         let name = name.into_string().ok()?;
         let key = name.strip_prefix("USERSIG__")?;
-        let is_known = SECTIONS.iter().any(|section| key.starts_with(section));
+        let is_known = ["SERVER__", "LIMIT__", "LOG__"].iter().any(|section| key.starts_with(section));
         let message = match value.into_string() {
             Ok(value) if is_known => return Some((name, value)),
             Ok(_) => "overrides nothing; only USERSIG__SERVER__…, USERSIG__LIMIT__… and USERSIG__LOG__… do",

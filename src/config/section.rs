@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 /// accepted; never a secret.
 pub type Problems = BTreeMap<String, String>;
 
-/// A table that is being read. What nobody has asked for when it is finished is unknown.
+/// A table that is being read, until it is dropped: what nobody has asked for by then is unknown.
 ///
 /// Readers take a value, or say what is wrong with it.
 pub(super) struct Section<'p> {
@@ -103,9 +103,11 @@ impl<'p> Section<'p> {
         let section = |(index, table)| Section::new(format!("{}[{index}]", self.path_of(key)), table, self.problems);
         tables.into_iter().enumerate().map(section).collect()
     }
+}
 
-    /// Ends the reading: every key that was not asked for is a problem.
-    pub(super) fn finish(self) {
+impl Drop for Section<'_> {
+    /// Every key that was not asked for is a problem.
+    fn drop(&mut self) {
         let is_unknown = |key: &&String| !self.takes_any_key && !self.asked.contains(&key.as_str());
         for key in self.table.keys().filter(is_unknown) {
             self.reject(key, format_args!("is not a key here; there are: {}", self.asked.join(", ")));

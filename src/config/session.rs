@@ -23,7 +23,6 @@ pub(super) fn rules(root: &mut Section<'_>, user_ids_are_hashed: bool) -> Vec<Ru
             }
             rules.push((rule, shares_users));
         }
-        section.finish();
     }
     rules.into_iter().map(|(rule, _)| rule).collect()
 }

@@ -52,13 +52,13 @@ pub fn serve(
     listener: TcpListener,
     state: Data<State>,
     workers: NonZeroUsize,
-    max_connections: NonZeroUsize,
+    max_connections: usize,
     drain: Duration,
 ) -> io::Result<Server> {
     SockRef::from(&listener).listen(BACKLOG)?;
     let builder = Server::build()
         .workers(workers.get())
-        .max_concurrent_connections(max_connections.get().div_ceil(workers.get()))
+        .max_concurrent_connections(max_connections.div_ceil(workers.get()))
         .shutdown_timeout(drain.as_secs())
         .disable_signals();
     let stopping = builder.graceful_shutdown_signal();

@@ -74,7 +74,8 @@ impl fmt::Display for UserId {
 }
 
 /// The number of an application in Tencent's console; fits 32 bits and is never 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize)]
+#[serde(try_from = "u64")]
 pub struct SdkAppId(u32);
 
 impl SdkAppId {

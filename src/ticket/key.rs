@@ -14,22 +14,26 @@ pub struct SecretKey {
 }
 
 impl SecretKey {
-    const LEN: usize = 64;
-
     /// Reads a secret as the console shows it; white space around it is ignored.
     ///
     /// # Errors
-    /// Says what the text is instead of 64 hex digits, without quoting it.
-    pub fn parse(text: &str) -> Result<Self, SecretKeyError> {
+    /// Says what the text is instead of 64 hex digits, without quoting it: "`secret` …".
+    pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if text.is_empty() {
-            return Err(SecretKeyError::Empty);
+            return Err("is empty; put the app's 64 hex digit secret from the console there".to_owned());
         }
         if text.starts_with("-----BEGIN") {
-            return Err(SecretKeyError::Pem);
+            return Err(
+                "is a PEM private key of the old TLS-sig v1; this service signs v2, whose secret is 64 hex digits \
+                        (switch the app to HMAC-SHA256 in the console)"
+                    .to_owned(),
+            );
         }
-        if text.len() != Self::LEN || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(SecretKeyError::NotHex { length: text.chars().count() });
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            let length = text.chars().count();
+            let advice = "copy the secret from the console as it stands";
+            return Err(format!("is {length} characters and not 64 hex digits; {advice}"));
         }
         let fingerprint = hex::encode(&Sha256::digest(text)[..4]);
         Ok(Self { digits: Zeroizing::new(text.to_owned()), fingerprint })
@@ -46,25 +50,6 @@ impl SecretKey {
     }
 }
 
-/// Why a text is not an app's secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SecretKeyError {
-    /// Nothing but white space.
-    #[error("is empty; put the app's 64 hex digit secret from the console there")]
-    Empty,
-    /// A key pair of the first TLS-sig version.
-    #[error(
-        "is a PEM private key of the old TLS-sig v1; this service signs v2, whose secret is 64 hex digits (switch the app to HMAC-SHA256 in the console)"
-    )]
-    Pem,
-    /// Anything else.
-    #[error("is {length} characters and not 64 hex digits; copy the secret from the console as it stands")]
-    NotHex {
-        /// How many characters there are.
-        length: usize,
-    },
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,10 +57,10 @@ mod tests {
     #[test]
     fn names_what_is_not_a_secret() {
         let refusal = |text: &str| SecretKey::parse(text).err().expect("not a secret");
-        assert_eq!(refusal(" \n"), SecretKeyError::Empty);
-        assert_eq!(refusal("-----BEGIN PRIVATE KEY-----\nMIG"), SecretKeyError::Pem);
-        assert_eq!(refusal("abc"), SecretKeyError::NotHex { length: 3 });
-        assert_eq!(refusal(&"g".repeat(64)), SecretKeyError::NotHex { length: 64 });
+        assert!(refusal(" \n").starts_with("is empty"));
+        assert!(refusal("-----BEGIN PRIVATE KEY-----\nMIG").starts_with("is a PEM private key"));
+        assert!(refusal("abc").starts_with("is 3 characters and not 64 hex digits"));
+        assert!(refusal(&"g".repeat(64)).starts_with("is 64 characters and not 64 hex digits"));
     }
 
     #[test]

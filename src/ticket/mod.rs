@@ -15,7 +15,7 @@ mod zlib;
 
 pub use fields::{FieldError, Lifetime, SdkAppId, UnixTime, UserId};
 pub use inspect::{Expected, Fields, Inspection, KeyVerdict, PrivateMapFields, Verdict, inspect};
-pub use key::{SecretKey, SecretKeyError};
+pub use key::SecretKey;
 pub use private_map::{Privileges, Room};
 pub use sign::Signer;
 pub use verify::{MalformedTicket, UnverifiedTicket};

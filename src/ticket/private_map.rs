@@ -44,6 +44,25 @@ impl Room {
             Kind::Text(text) => value.as_str() == Some(text),
         }
     }
+
+    /// The userbuf of a ticket that opens this room: big-endian, lengths in bytes, all of it in base64.
+    pub(super) fn userbuf(&self, user: &UserId, app: SdkAppId, expires_at: UnixTime, privileges: Privileges) -> String {
+        let (version, number, text) = match &self.0 {
+            Kind::Number(number) => (0, *number, None),
+            Kind::Text(text) => (1, 0, Some(text)),
+        };
+        // The field has 32 bits: past 2106 the room closes early rather than never.
+        let expires_at = u32::try_from(expires_at.as_secs()).unwrap_or(u32::MAX);
+        let account_type = 0;
+        let mut buf = Vec::with_capacity(128);
+        buf.push(version);
+        push_text(&mut buf, user.as_str());
+        buf.extend([app.get(), number, expires_at, privileges.0, account_type].map(u32::to_be_bytes).as_flattened());
+        if let Some(text) = text {
+            push_text(&mut buf, text);
+        }
+        BASE64.encode(buf)
+    }
 }
 
 /// What the holder of a `PrivateMapKey` may do in the room; at least one thing.
@@ -104,31 +123,6 @@ impl TryFrom<u64> for Privileges {
     }
 }
 
-/// The userbuf of a `PrivateMapKey` as a ticket holds it: big-endian, lengths in bytes, all of it in base64.
-pub(super) fn userbuf(
-    user: &UserId,
-    app: SdkAppId,
-    room: &Room,
-    expires_at: UnixTime,
-    privileges: Privileges,
-) -> String {
-    let (version, number, text) = match &room.0 {
-        Kind::Number(number) => (0, *number, None),
-        Kind::Text(text) => (1, 0, Some(text)),
-    };
-    // The field has 32 bits: past 2106 the room closes early rather than never.
-    let expires_at = u32::try_from(expires_at.as_secs()).unwrap_or(u32::MAX);
-    let account_type = 0;
-    let mut buf = Vec::with_capacity(128);
-    buf.push(version);
-    push_text(&mut buf, user.as_str());
-    buf.extend([app.get(), number, expires_at, privileges.0, account_type].map(u32::to_be_bytes).as_flattened());
-    if let Some(text) = text {
-        push_text(&mut buf, text);
-    }
-    BASE64.encode(buf)
-}
-
 fn push_text(buf: &mut Vec<u8>, text: &str) {
     let length = u16::try_from(text.len()).expect("user ids and rooms are at most 64 bytes");
     buf.extend(length.to_be_bytes());
@@ -137,8 +131,9 @@ fn push_text(buf: &mut Vec<u8>, text: &str) {
 
 impl PrivateMapFields {
     /// Unpacks a userbuf; `None` when it is cut short, has bytes left over, or names an unknown version.
-    pub(super) fn unpack(mut buf: &[u8]) -> Option<Self> {
-        let buf = &mut buf;
+    pub(super) fn unpack(userbuf: &str) -> Option<Self> {
+        let bytes = BASE64.decode(userbuf).ok()?;
+        let buf = &mut bytes.as_slice();
         let [version] = take(buf)?;
         let user_id = take_text(buf)?;
         let mut number = || take(buf).map(u32::from_be_bytes);
@@ -156,14 +151,10 @@ impl PrivateMapFields {
 }
 
 fn take<const N: usize>(buf: &mut &[u8]) -> Option<[u8; N]> {
-    let (head, rest) = buf.split_first_chunk()?;
-    *buf = rest;
-    Some(*head)
+    buf.split_off(..N)?.try_into().ok()
 }
 
 fn take_text(buf: &mut &[u8]) -> Option<String> {
-    let length = usize::from(take(buf).map(u16::from_be_bytes)?);
-    let (text, rest) = buf.split_at_checked(length)?;
-    *buf = rest;
-    String::from_utf8(text.to_vec()).ok()
+    let length = take(buf).map(u16::from_be_bytes)?;
+    String::from_utf8(buf.split_off(..length.into())?.to_vec()).ok()
 }

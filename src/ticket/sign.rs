@@ -4,7 +4,6 @@ use base64::Engine;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use super::private_map::userbuf;
 use super::zlib::{Segment, Stream};
 use super::{BASE64, Lifetime, Privileges, Room, SdkAppId, SecretKey, TICKET_BASE64, UnixTime, UserId, VERSION};
 
@@ -82,7 +81,7 @@ impl Signer {
         lifetime: Lifetime,
     ) -> String {
         let expires_at = issued_at.plus(lifetime.as_secs().into());
-        let userbuf = userbuf(user, self.app, room, expires_at, privileges);
+        let userbuf = room.userbuf(user, self.app, expires_at, privileges);
         self.ticket(user, issued_at, lifetime, Some(userbuf.as_bytes()))
     }
 

@@ -95,10 +95,7 @@ impl UnverifiedTicket {
             return Err(MalformedTicket::Fields);
         }
         let mac = BASE64.decode(&json.mac).ok().and_then(|mac| mac.try_into().ok());
-        let unpack = |buf: &String| {
-            let bytes = BASE64.decode(buf).ok();
-            bytes.and_then(|bytes| PrivateMapFields::unpack(&bytes)).ok_or(MalformedTicket::Userbuf)
-        };
+        let unpack = |userbuf: &String| PrivateMapFields::unpack(userbuf).ok_or(MalformedTicket::Userbuf);
         let fields = Fields {
             sdk_app_id: json.app,
             user_id: json.identifier,
@@ -113,17 +110,13 @@ impl UnverifiedTicket {
     /// Whether `key` signed these very fields; compared in constant time.
     #[must_use]
     pub fn is_signed_by(&self, key: &SecretKey) -> bool {
-        key.mac().chain_update(self.signed_text()).verify_slice(&self.mac).is_ok()
-    }
-
-    /// The text whose HMAC is the signature. A field holds no newline, so the text has one reading only.
-    fn signed_text(&self) -> String {
         let Fields { user_id, sdk_app_id, issued_at, expire, .. } = &self.fields;
-        let userbuf = self.userbuf.as_ref().map(|userbuf| format!("TLS.userbuf:{userbuf}\n"));
-        format!(
-            "TLS.identifier:{user_id}\nTLS.sdkappid:{sdk_app_id}\nTLS.time:{issued_at}\nTLS.expire:{expire}\n{}",
-            userbuf.unwrap_or_default()
-        )
+        let userbuf = self.userbuf.as_ref().map(|userbuf| format!("TLS.userbuf:{userbuf}\n")).unwrap_or_default();
+        // A field holds no newline, so the text has one reading only.
+        let text = format!(
+            "TLS.identifier:{user_id}\nTLS.sdkappid:{sdk_app_id}\nTLS.time:{issued_at}\nTLS.expire:{expire}\n{userbuf}"
+        );
+        key.mac().chain_update(text).verify_slice(&self.mac).is_ok()
     }
 }
 

@@ -3,9 +3,7 @@
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 use serde_json::json;
-use usersig::ticket::{
-    Expected, FieldError, Lifetime, Privileges, Room, SdkAppId, SecretKey, SecretKeyError, Signer, UserId, inspect,
-};
+use usersig::ticket::{Expected, FieldError, Lifetime, Privileges, Room, SdkAppId, SecretKey, Signer, UserId, inspect};
 
 use crate::support::{APP, SECRET};
 use crate::{TIME, app, at, key, lifetime, user};
@@ -118,12 +116,13 @@ fn a_room_closes_early_rather_than_never_when_its_field_is_full() {
 #[test]
 fn secrets() {
     let refusal = |text: &str| SecretKey::parse(text).err().expect("no secret");
-    assert_eq!(refusal(""), SecretKeyError::Empty);
-    assert_eq!(refusal("-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49"), SecretKeyError::Pem);
+    assert!(refusal("").starts_with("is empty;"));
+    assert!(refusal("-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49").starts_with("is a PEM private key of"));
+    let not_hex = |length| format!("is {length} characters and not 64 hex digits;");
     for length in [1, 63, 65, 128] {
-        assert_eq!(refusal(&"a".repeat(length)), SecretKeyError::NotHex { length });
+        assert!(refusal(&"a".repeat(length)).starts_with(&not_hex(length)));
     }
-    assert_eq!(refusal(&"z".repeat(64)), SecretKeyError::NotHex { length: 64 });
+    assert!(refusal(&"z".repeat(64)).starts_with(&not_hex(64)));
     // White space around a secret is none of it: files end in a newline.
     let ticket = |secret: &str| Signer::new(app(APP), key(secret)).user_sig(&user("a"), at(TIME), lifetime(1));
     assert_eq!(ticket(SECRET), ticket(&format!("\t{SECRET}\r\n")));
