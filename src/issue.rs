@@ -103,8 +103,7 @@ pub enum Refusal {
 pub struct Admitted {
     /// Who it is.
     pub user: UserId,
-    /// The moment after which no ticket may live, when the policy binds it to the session.
-    ends_at: Option<UnixTime>,
+    session: Session,
 }
 
 /// A ticket and what it says.
@@ -133,19 +132,18 @@ impl App {
         self.signer.store(Arc::new(Signer::new(self.id, secret)));
     }
 
-    /// Decides whether the session's user may have tickets of this app.
+    /// Decides whether the session's user, recognised by `rule`, may have tickets of this app.
     ///
     /// # Errors
     /// The first [`Refusal`] in the order of the HTTP contract.
     pub fn admit(
         &self,
-        session: &Session,
+        session: Session,
         rule: &Rule,
         asserted_user: Option<&str>,
         now: UnixTime,
     ) -> Result<Admitted, Refusal> {
-        let ends_at = session.ends_at.filter(|_| self.policy.within_session);
-        if self.policy.within_session && ends_at.is_none_or(|end| end.since(now) < 1) {
+        if self.policy.within_session && session.ends_at.is_none_or(|end| end.since(now) < 1) {
             return Err(Refusal::SessionTooShort);
         }
         let user = self.policy.user_id.map(&session.subject, &rule.user_prefix).map_err(Refusal::UnusableUserId)?;
@@ -155,57 +153,56 @@ impl App {
         if asserted_user.is_some_and(|asserted| asserted != user.as_str()) {
             return Err(Refusal::UserMismatch);
         }
-        Ok(Admitted { user, ends_at })
+        Ok(Admitted { user, session })
     }
 
-    /// Signs a `UserSig` for an admitted user.
-    pub fn user_sig(&self, admitted: &Admitted, expire: Option<u64>, now: UnixTime) -> Issued {
-        self.issue(admitted, expire, now, |signer, lifetime| signer.user_sig(&admitted.user, now, lifetime))
-    }
-
-    /// Signs a `PrivateMapKey` for an admitted user; without `privileges` it grants all that the policy allows.
+    /// Signs a `UserSig` for an admitted user, or a `PrivateMapKey` for a room. It lives as long as asked for, or as usual, but
+    /// no longer than the policy and the session's end allow.
     ///
     /// # Errors
     /// [`Refusal::RoomNotPermitted`] when the room or the privileges are outside the policy.
-    pub fn private_map_key(
+    pub fn issue(
         &self,
         admitted: &Admitted,
-        session: &Session,
-        room: &Room,
-        privileges: Option<Privileges>,
+        room: Option<&(Room, Option<Privileges>)>,
         expire: Option<u64>,
         now: UnixTime,
     ) -> Result<Issued, Refusal> {
-        let policy = self.policy.private_map_key.as_ref();
-        let policy = policy.ok_or(Refusal::RoomNotPermitted("this app issues no PrivateMapKeys"))?;
-        let privileges = privileges.unwrap_or(policy.max_privileges);
-        if !privileges.within(policy.max_privileges) {
-            return Err(Refusal::RoomNotPermitted("the privileges go beyond what this app grants"));
-        }
-        if !policy.rooms.include(room, session) {
-            return Err(Refusal::RoomNotPermitted("the session does not name this room"));
-        }
-        Ok(self.issue(admitted, expire, now, |signer, lifetime| {
-            signer.private_map_key(&admitted.user, room, privileges, now, lifetime)
-        }))
-    }
-
-    /// Signs for the lifetime asked for, or the usual one, cut to what the policy and the session's end allow.
-    fn issue(
-        &self,
-        admitted: &Admitted,
-        expire: Option<u64>,
-        now: UnixTime,
-        sign: impl FnOnce(&Signer, Lifetime) -> String,
-    ) -> Issued {
+        let Admitted { user, session } = admitted;
         let policy = &self.policy;
         let asked = expire.map_or(policy.expire, |seconds| Lifetime::try_from(seconds).unwrap_or(Lifetime::MAX));
         let allowed = asked.min(policy.max_expire);
         // `admit` has seen that at least one second is left; more than a lifetime holds does not cut anything.
-        let left = admitted.ends_at.and_then(|end| Lifetime::try_from(end.since(now)).ok());
+        let ends_at = session.ends_at.filter(|_| policy.within_session);
+        let left = ends_at.and_then(|end| Lifetime::try_from(end.since(now)).ok());
         let lifetime = left.map_or(allowed, |left| allowed.min(left));
         let signer = self.signer();
-        Issued { ticket: sign(&signer, lifetime), lifetime, signer }
+        let ticket = match room {
+            None => signer.user_sig(user, now, lifetime),
+            Some((room, privileges)) => {
+                let privileges = self.privileges_in(room, *privileges, session)?;
+                signer.private_map_key(user, room, privileges, now, lifetime)
+            }
+        };
+        Ok(Issued { ticket, lifetime, signer })
+    }
+
+    /// What the policy lets the session's user do in a room: what is asked for, or else all that it grants.
+    fn privileges_in(&self, room: &Room, asked: Option<Privileges>, session: &Session) -> Result<Privileges, Refusal> {
+        let policy = self.policy.private_map_key.as_ref();
+        let policy = policy.ok_or(Refusal::RoomNotPermitted("this app issues no PrivateMapKeys"))?;
+        let privileges = asked.unwrap_or(policy.max_privileges);
+        if !privileges.within(policy.max_privileges) {
+            return Err(Refusal::RoomNotPermitted("the privileges go beyond what this app grants"));
+        }
+        let is_open = match &policy.rooms {
+            Rooms::Any => true,
+            Rooms::InSession(pointer) => {
+                let rooms = session.document.at(pointer).and_then(Value::as_array);
+                rooms.is_some_and(|rooms| rooms.iter().any(|listed| room.is(listed)))
+            }
+        };
+        if is_open { Ok(privileges) } else { Err(Refusal::RoomNotPermitted("the session does not name this room")) }
     }
 }
 
@@ -231,18 +228,6 @@ fn is_uuid(text: &str) -> bool {
             8 | 13 | 18 | 23 => byte == b'-',
             _ => byte.is_ascii_hexdigit(),
         })
-}
-
-impl Rooms {
-    fn include(&self, room: &Room, session: &Session) -> bool {
-        match self {
-            Self::Any => true,
-            Self::InSession(pointer) => match session.document.at(pointer) {
-                Some(Value::Array(rooms)) => rooms.iter().any(|listed| room.is(listed)),
-                _ => false,
-            },
-        }
-    }
 }
 
 #[cfg(test)]

@@ -87,25 +87,19 @@ async fn issue<'a>(state: &'a State, request: &HttpRequest, asked: &Asked, decis
         let credential = credential.map_err(CheckError::from)?;
         let session = watched.check(&credential, now, decision.id.as_str()).await?;
         decision.user = Some(session.subject.clone());
-        let admitted = app.admit(&session, rule, asked.asserted_user.as_deref(), now)?;
-        Ok((session, admitted))
+        Ok(app.admit(session, rule, asked.asserted_user.as_deref(), now)?)
     };
     let recognised: Result<_, Problem> = recognised.await;
     if !recognised.as_ref().is_err_and(|problem| problem.code == Code::InvalidSession) {
         attempt.forgive();
     }
-    let (session, admitted) = recognised?;
+    let admitted = recognised?;
     decision.user = Some(admitted.user.as_str().to_owned());
     state.limiter.count_user(app.id, &admitted.user).await?;
-    let (issued, count) = match &asked.room {
-        None => (app.user_sig(&admitted, asked.expire, now), &metrics.user_sigs),
-        Some((room, privileges)) => {
-            let issued = app.private_map_key(&admitted, &session, room, *privileges, asked.expire, now)?;
-            (issued, &metrics.private_map_keys)
-        }
-    };
-    count.inc();
+    let issued = app.issue(&admitted, asked.room.as_ref(), asked.expire, now)?;
     let is_user_sig = asked.room.is_none();
+    let count = if is_user_sig { &metrics.user_sigs } else { &metrics.private_map_keys };
+    count.inc();
     let expire = issued.lifetime.as_secs();
     let answer = HttpResponse::Ok().content_type(HeaderValue::from_static("application/json")).json(TicketBody {
         sdk_app_id: app.id.get(),
