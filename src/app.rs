@@ -46,7 +46,7 @@ impl Service {
             metrics.show_key(app.id, None, app.signer().key.fingerprint());
         }
         let origins = config.server.allowed_origins.clone();
-        let state = State::new(apps, config.rules, origins, config.limits, config.trusted_hops, metrics, dropped);
+        let state = State::new(apps, config.rules, origins, config.limiter, config.trusted_hops, metrics, dropped);
         Self { server: config.server, state: Data::new(state), apps: config.apps, complaints: HashMap::new() }
     }
 

@@ -11,22 +11,11 @@ use std::time::{Duration, Instant};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use lru::LruCache;
+use redis::Script;
 use tracing::{info, warn};
 
 use crate::session::{Fault, RedisServer};
 use crate::ticket::{SdkAppId, UserId};
-
-/// What is allowed.
-pub struct Limits {
-    /// Tickets of one app to one user; `None`: as many as asked for.
-    pub per_user: Option<Rate>,
-    /// How many of them at once.
-    pub burst: NonZeroU32,
-    /// Failed credentials from one address; `None`: as many as are tried.
-    pub per_address: Option<Rate>,
-    /// Where the per-user limit of all replicas is kept; `None`: each has its own.
-    pub shared: Option<RedisServer>,
-}
 
 /// A number of times in a second, a minute or an hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +45,8 @@ impl FromStr for Rate {
     }
 }
 
-/// Counts requests against the limits.
+/// Counts requests against the limits; by default there are none.
+#[derive(Default)]
 pub struct Limiter {
     users: Option<DefaultKeyedRateLimiter<u64>>,
     shared: Option<SharedLimit>,
@@ -73,13 +63,25 @@ pub struct TooOften {
 }
 
 impl Limiter {
-    /// A limiter that has seen nobody yet.
-    pub fn new(limits: Limits) -> Self {
-        let Limits { per_user, burst, per_address, shared } = limits;
+    /// A limiter that has seen nobody yet. It lets one user have tickets of one app at the rate `per_user`, `burst` of them
+    /// at once, and one address fail at the rate `per_address`; without a rate, as often as they like. `shared` is where the
+    /// per-user limit of all replicas is kept; without it, each has its own.
+    pub fn new(
+        per_user: Option<Rate>,
+        burst: NonZeroU32,
+        per_address: Option<Rate>,
+        shared: Option<RedisServer>,
+    ) -> Self {
         let quota = per_user.and_then(|rate| Quota::with_period(rate.interval));
         Self {
             users: quota.map(|quota| RateLimiter::keyed(quota.allow_burst(burst))),
-            shared: shared.zip(per_user).map(|(server, rate)| SharedLimit::new(server, rate, burst)),
+            shared: shared.zip(per_user).map(|(server, rate)| SharedLimit {
+                server,
+                script: Script::new(GCRA),
+                interval: rate.interval,
+                burst,
+                is_away: AtomicBool::default(),
+            }),
             addresses: per_address.map(Addresses::new),
             hash: RandomState::new(),
         }
@@ -167,13 +169,11 @@ impl From<Duration> for TooOften {
 /// Failed credentials by address: GCRA (the generic cell rate algorithm), charged behind the check. Several are checked at
 /// once, so more may fail than are allowed; they are owed, and in the long run the rate holds.
 struct Addresses {
-    interval: Duration,
-    /// How far ahead of the clock an address may be.
-    tolerance: Duration,
+    rate: Rate,
     /// When each address is a stranger again; those that failed last stand first.
     due: Mutex<LruCache<IpAddr, Instant>>,
-    /// Whether none has failed lately: requests then take no lock.
-    is_quiet: AtomicBool,
+    /// Whether one has failed lately: until then requests take no lock.
+    has_failures: AtomicBool,
 }
 
 impl Addresses {
@@ -181,20 +181,17 @@ impl Addresses {
     const CAPACITY: NonZeroUsize = NonZeroUsize::new(131_072).expect("not zero");
 
     fn new(rate: Rate) -> Self {
-        Self {
-            interval: rate.interval,
-            tolerance: rate.interval * (rate.count - 1),
-            due: Mutex::new(LruCache::sparse(Self::CAPACITY)),
-            is_quiet: AtomicBool::new(true),
-        }
+        Self { rate, due: Mutex::new(LruCache::sparse(Self::CAPACITY)), has_failures: AtomicBool::default() }
     }
 
     fn admit(&self, address: IpAddr, now: Instant) -> Result<(), TooOften> {
-        if self.is_quiet.load(Ordering::Relaxed) {
+        if !self.has_failures.load(Ordering::Relaxed) {
             return Ok(());
         }
         let due = self.due.lock().ok().and_then(|due| due.peek(&address).copied());
-        match due.map(|due| due.saturating_duration_since(now + self.tolerance)) {
+        // How far ahead of the clock an address may be.
+        let tolerance = self.rate.interval * (self.rate.count - 1);
+        match due.map(|due| due.saturating_duration_since(now + tolerance)) {
             None | Some(Duration::ZERO) => Ok(()),
             Some(wait) => Err(wait.into()),
         }
@@ -203,8 +200,8 @@ impl Addresses {
     fn count_failure(&self, address: IpAddr, now: Instant) {
         if let Ok(mut due) = self.due.lock() {
             let due = due.get_or_insert_mut(address, || now);
-            *due = now.max(*due) + self.interval;
-            self.is_quiet.store(false, Ordering::Relaxed);
+            *due = now.max(*due) + self.rate.interval;
+            self.has_failures.store(true, Ordering::Relaxed);
         }
     }
 
@@ -213,7 +210,7 @@ impl Addresses {
             while due.peek_lru().is_some_and(|(_, due)| *due <= now) {
                 due.pop_lru();
             }
-            self.is_quiet.store(due.is_empty(), Ordering::Relaxed);
+            self.has_failures.store(!due.is_empty(), Ordering::Relaxed);
         }
     }
 }
@@ -229,7 +226,7 @@ fn network(address: IpAddr) -> IpAddr {
 /// The limit of all replicas, in Redis: GCRA in one script, by Redis' own clock.
 struct SharedLimit {
     server: RedisServer,
-    script: redis::Script,
+    script: Script,
     interval: Duration,
     burst: NonZeroU32,
     /// Whether the last use failed, so that the log is told of the change and not of each request.
@@ -249,19 +246,6 @@ return 0
 ";
 
 impl SharedLimit {
-    /// What the keys begin with, for an ACL of their own.
-    const PREFIX: &str = "usersig:limit:";
-
-    fn new(server: RedisServer, rate: Rate, burst: NonZeroU32) -> Self {
-        Self {
-            server,
-            script: redis::Script::new(GCRA),
-            interval: rate.interval,
-            burst,
-            is_away: AtomicBool::new(false),
-        }
-    }
-
     /// Counts a ticket in Redis and returns how long the user must wait for it; `None` while Redis is away.
     async fn count(&self, app: SdkAppId, user: &UserId) -> Option<Duration> {
         let wait = self.ask(&format!("{app}:{user}")).await;
@@ -276,9 +260,9 @@ impl SharedLimit {
     /// Runs the script for what `name` tells apart.
     async fn ask(&self, name: &str) -> Result<u64, Fault> {
         let count = async |mut connection| {
-            let mut call = self.script.key(format!("{}{name}", Self::PREFIX));
-            let interval = u64::try_from(self.interval.as_micros()).unwrap_or(u64::MAX);
-            call.arg(interval).arg(self.burst.get()).invoke_async(&mut connection).await
+            // All keys begin alike, for an ACL of their own.
+            let mut call = self.script.key(format!("usersig:limit:{name}"));
+            call.arg(self.interval.as_micros()).arg(self.burst.get()).invoke_async(&mut connection).await
         };
         // Done once more it might count twice.
         self.server.run_once(count).await
@@ -318,8 +302,7 @@ mod tests {
 
     #[test]
     fn an_address_is_shut_out_by_its_last_failure_and_no_other_is() {
-        let burst = NonZeroU32::MIN;
-        let limiter = Limiter::new(Limits { per_user: None, burst, per_address: Some(rate("3/h")), shared: None });
+        let limiter = Limiter::new(None, NonZeroU32::MIN, Some(rate("3/h")), None);
         for _ in 0..3 {
             limiter.admit_address(host(1)).expect("a stranger").forgive();
             drop(limiter.admit_address(host(1)).expect("not yet too many"));
@@ -368,8 +351,8 @@ mod tests {
         addresses.admit(host(1), start).expect("those that failed first are forgotten");
         addresses.admit(host(2), start).expect_err("is kept");
         addresses.forget_strangers(start + Duration::from_millis(999));
-        assert_eq!((kept(), addresses.is_quiet.load(Ordering::Relaxed)), (Addresses::CAPACITY.get(), false));
+        assert_eq!((kept(), addresses.has_failures.load(Ordering::Relaxed)), (Addresses::CAPACITY.get(), true));
         addresses.forget_strangers(start + Duration::from_secs(1));
-        assert_eq!((kept(), addresses.is_quiet.load(Ordering::Relaxed)), (0, true));
+        assert_eq!((kept(), addresses.has_failures.load(Ordering::Relaxed)), (0, false));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::config::{Config, ConfiguredApp, SecretSource, Server};
 use crate::http::demo::{COOKIE, Demo};
 use crate::http::now;
 use crate::issue::{App, Policy, RoomPolicy, Rooms};
-use crate::limit::Limits;
+use crate::limit::Limiter;
 use crate::session::{Check, CredentialSource, Demands, JwtCheck, Keys, Pointer, Rule, VerificationKey};
 use crate::telemetry::{LogFormat, LogSettings};
 use crate::ticket::{Privileges, SdkAppId, SecretKey, UserId};
@@ -69,7 +69,7 @@ pub(super) fn run(args: DemoArgs) -> Outcome {
             rule("token", CredentialSource::Bearer, session_secret.as_bytes()),
             rule("cookie", CredentialSource::Cookie(COOKIE.to_owned()), session_secret.as_bytes()),
         ],
-        limits: Limits { per_user: None, burst: NonZeroU32::MIN, per_address: None, shared: None },
+        limiter: Limiter::default(),
         trusted_hops: 0,
     };
     let listener = bind("--listen", args.listen)?;

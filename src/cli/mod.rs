@@ -18,7 +18,6 @@ use reqwest::{Client, StatusCode, redirect};
 use crate::app::Service;
 use crate::config::{Config, SecretSource, parse_lifetime};
 use crate::http::now;
-use crate::limit::Limiter;
 use crate::session::Fault;
 use crate::telemetry::Log;
 use crate::ticket::{
@@ -146,7 +145,7 @@ fn load(path: &Path) -> Result<Config, Box<dyn Error>> {
 }
 
 fn check(path: &Path, probe: bool) -> Outcome {
-    let Config { apps, rules, limits, .. } = load(path)?;
+    let Config { apps, rules, limiter, .. } = load(path)?;
     let mut stdout = io::stdout();
     writeln!(stdout, "{}: ok, {} app(s), {} session rule(s)", path.display(), apps.len(), rules.len())?;
     if !probe {
@@ -164,7 +163,7 @@ fn check(path: &Path, probe: bool) -> Outcome {
     for rule in &rules {
         tell(&rule.name, System::new().block_on(rule.probe()))?;
     }
-    if let finding @ Some(_) = System::new().block_on(Limiter::new(limits).probe()) {
+    if let finding @ Some(_) = System::new().block_on(limiter.probe()) {
         tell("limit.store", finding)?;
     }
     Ok(code)

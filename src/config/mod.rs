@@ -25,7 +25,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::http::Origin;
 use crate::issue::UserIdMapping;
-use crate::limit::{Limits, Rate};
+use crate::limit::{Limiter, Rate};
 use crate::session::{RedisServer, Rule};
 use crate::telemetry::{LogFormat, LogSettings, TraceSettings, trace};
 use check::{file, redis_url, url};
@@ -43,7 +43,7 @@ pub struct Config {
     /// Which apps to issue for; at least one.
     pub apps: Vec<ConfiguredApp>,
     /// How often is too often.
-    pub limits: Limits,
+    pub limiter: Limiter,
     /// How many proxies are believed about a caller's address.
     pub trusted_hops: usize,
     /// How to recognise sessions; at least one way.
@@ -90,8 +90,8 @@ impl Config {
         let apps = app::apps(&mut root);
         let hashes_user_ids = apps.iter().any(|configured| configured.app.policy.user_id == UserIdMapping::Sha256);
         let rules = session::rules(&mut root, hashes_user_ids);
-        let (limits, trusted_hops) = limit(root.table("limit"));
-        Self { server, log, traces, apps, limits, trusted_hops, rules }
+        let (limiter, trusted_hops) = limit(root.table("limit"));
+        Self { server, log, traces, apps, limiter, trusted_hops, rules }
     }
 }
 
@@ -143,16 +143,14 @@ fn traces(mut section: Section<'_>) -> Option<TraceSettings> {
 }
 
 /// The limits, and how many proxies are believed about a caller's address.
-fn limit(mut section: Section<'_>) -> (Limits, usize) {
+fn limit(mut section: Section<'_>) -> (Limiter, usize) {
     const BURST: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
-    let limits = Limits {
-        per_user: section.optional("per_user", rate).unwrap_or_else(|| "30/m".parse().ok()),
-        burst: section.optional("burst", integer(1..=1_000_000)).unwrap_or(BURST),
-        per_address: section.optional("per_address", rate).unwrap_or_else(|| "600/m".parse().ok()),
-        shared: store(&mut section),
-    };
+    let per_user = section.optional("per_user", rate).unwrap_or_else(|| "30/m".parse().ok());
+    let burst = section.optional("burst", integer(1..=1_000_000)).unwrap_or(BURST);
+    let per_address = section.optional("per_address", rate).unwrap_or_else(|| "600/m".parse().ok());
+    let limiter = Limiter::new(per_user, burst, per_address, store(&mut section));
     let trusted_hops = section.optional("trusted_hops", integer(0..=16)).unwrap_or(0);
-    (limits, trusted_hops)
+    (limiter, trusted_hops)
 }
 
 /// Redis where `store` names one; `None` for memory.

@@ -202,13 +202,12 @@ fn audit(request: &HttpRequest, route: &Route, decision: &Decision<'_>, problem:
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
     use std::sync::Arc;
 
     use actix_web::test::TestRequest;
 
     use super::*;
-    use crate::limit::Limits;
+    use crate::limit::Limiter;
 
     #[test]
     fn a_panic_on_the_ops_listener_is_a_problem_too() {
@@ -221,9 +220,8 @@ mod tests {
     /// No known request makes a check panic, so this one stands in for all that are not known.
     #[test]
     fn case_34_a_panic_inside_a_check_fails_closed() {
-        let limits = Limits { per_user: None, burst: NonZeroU32::MIN, per_address: None, shared: None };
-        let dropped = Arc::new(|| 0);
-        let state = State::new(Vec::new(), Vec::new(), Vec::new(), limits, 0, Metrics::default(), dropped);
+        let (limiter, dropped) = (Limiter::default(), Arc::new(|| 0));
+        let state = State::new(Vec::new(), Vec::new(), Vec::new(), limiter, 0, Metrics::default(), dropped);
         let request = TestRequest::default().insert_header((X_REQUEST_ID, "the-request")).to_http_request();
         let panics = async |decision: &mut Decision<'_>| {
             decision.user = Some("alice".to_owned());

@@ -24,7 +24,7 @@ use std::time::SystemTime;
 use prometheus::IntCounter;
 
 use crate::issue::App;
-use crate::limit::{Limiter, Limits};
+use crate::limit::Limiter;
 use crate::metrics::{AppMetrics, Metrics};
 use crate::session::Rule;
 use crate::telemetry::DroppedLines;
@@ -64,7 +64,7 @@ impl State {
         apps: Vec<Arc<App>>,
         rules: Vec<Rule>,
         allowed_origins: Vec<Origin>,
-        limits: Limits,
+        limiter: Limiter,
         trusted_hops: usize,
         metrics: Metrics,
         dropped: DroppedLines,
@@ -73,7 +73,7 @@ impl State {
             apps: apps.into_iter().map(|app| (Arc::clone(&app), metrics.app(app.id))).collect(),
             origins: OriginPolicy::new(allowed_origins, &rules),
             rules: rules.into_iter().map(|rule| WatchedRule::new(rule, &metrics)).collect(),
-            limiter: Limiter::new(limits),
+            limiter,
             trusted_hops,
             user_sig: Route::new("usersig", Some("/v1/usersig"), &metrics),
             private_map_key: Route::new("private_map_key", Some("/v1/private-map-key"), &metrics),

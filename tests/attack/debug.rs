@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use usersig::config::{Config, ConfiguredApp};
 use usersig::http::{State, WatchedRule};
 use usersig::issue::{App, Issued};
-use usersig::limit::{Limiter, Limits};
+use usersig::limit::Limiter;
 use usersig::session::{
     Backend, Check, Document, HttpCheck, IntrospectCheck, JwtCheck, KeySet, PresentedCredential, RedisCheck,
     RedisServer, Rule, Session, Unwrap, VerificationKey,
@@ -38,7 +38,6 @@ fn what_holds_secrets_credentials_or_tickets_has_no_debug_form() {
         Issued,
         Config,
         ConfiguredApp,
-        Limits,
         Limiter,
         PresentedCredential,
         VerificationKey,
