@@ -24,30 +24,19 @@ pub struct Backend {
     pub(super) slots: Semaphore,
 }
 
-/// A client that cannot be built. The text completes "`key` …".
-#[derive(Debug, thiserror::Error)]
-pub enum BackendError {
-    /// The private authority's certificates.
-    #[error("holds no PEM certificate that can be used")]
-    Ca,
-    /// Anything else, such as a system without certificates.
-    #[error("no HTTP client can be made: {0}")]
-    Client(#[from] reqwest::Error),
-}
-
 impl Backend {
     /// A client whose answers may take `timeout` as a whole, with at most `max_in_flight` questions under way. A `ca` is PEM
     /// certificates of a private authority, trusted beside the system's, and `resolve` the addresses of host names that the
     /// resolver does not know, or knows differently.
     ///
     /// # Errors
-    /// When no client can be made of that.
+    /// When no client can be made of that, or on a system without certificates. The text completes "`ca_file` …".
     pub fn new(
         timeout: Duration,
         max_in_flight: usize,
         ca: Option<Vec<u8>>,
         resolve: Vec<(String, SocketAddr)>,
-    ) -> Result<Self, BackendError> {
+    ) -> Result<Self, String> {
         let accept = (ACCEPT, HeaderValue::from_static("application/json"));
         let mut client = Client::builder()
             .default_headers(HeaderMap::from_iter([accept]))
@@ -62,9 +51,10 @@ impl Backend {
         }
         if let Some(pem) = ca {
             let certificates = Certificate::from_pem_bundle(&pem).ok().filter(|all| !all.is_empty());
-            client = client.tls_certs_merge(certificates.ok_or(BackendError::Ca)?);
+            client = client.tls_certs_merge(certificates.ok_or("holds no PEM certificate that can be used")?);
         }
-        Ok(Self { client: client.build()?, timeout, slots: Semaphore::new(max_in_flight) })
+        let client = client.build().map_err(|error| format!("no HTTP client can be made: {error}"))?;
+        Ok(Self { client, timeout, slots: Semaphore::new(max_in_flight) })
     }
 
     /// Sends a request of our client and reads its answer, which must be a 200 of at most `max_body` bytes.

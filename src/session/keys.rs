@@ -26,39 +26,6 @@ const P256: Kind = &[ES256];
 const P384: Kind = &[ES384];
 const ED25519: Kind = &[EdDSA];
 
-/// Why a key cannot be used. The text completes "`key` …" and quotes no key.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say what each is")]
-pub enum KeyError {
-    #[error("is {length} bytes long and must be 32 or more (`openssl rand -hex 32` makes one)")]
-    ShortSecret { length: usize },
-    /// A public key in the place of a secret: whoever knows it could sign.
-    #[error("is a PEM key, which everybody may know; put a public key under `public_key`")]
-    PemAsSecret,
-    #[error("is a private key; give its public key (`openssl pkey -pubout`)")]
-    Private,
-    #[error("is a certificate; give its public key (`openssl x509 -pubkey -noout`)")]
-    Certificate,
-    #[error("is not a PEM public key of a usable kind (RSA, EC P-256 or P-384, Ed25519)")]
-    NotPem,
-    #[error("is an RSA key of less than 2048 bits, which is not safe")]
-    ShortRsa,
-}
-
-/// Why a list of algorithms cannot be used. The text completes "`algs` …".
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say what each is")]
-pub enum AlgorithmError {
-    #[error("names \"{0}\", which is not one of HS256 to HS512, RS256 to PS512, ES256, ES384 and EdDSA")]
-    Unknown(String),
-    #[error("names {0:?}, which does not fit the key; what fits it: {1:?}")]
-    Unfit(Algorithm, Kind),
-    #[error("must be of one family: RS256 to PS512, ES256 and ES384, or EdDSA")]
-    Mixed,
-    #[error("is empty; leave it out for the key's usual algorithm")]
-    Empty,
-}
-
 impl VerificationKey {
     /// The shortest shared secret that is accepted, in bytes: the output length of HS256 (RFC 7518, 3.2).
     pub const MIN_SECRET: usize = 32;
@@ -66,13 +33,15 @@ impl VerificationKey {
     /// A key that signs and verifies alike, for its usual algorithm.
     ///
     /// # Errors
-    /// When it is short or no secret.
-    pub fn from_secret(secret: &[u8]) -> Result<Self, KeyError> {
+    /// When it is short or no secret. The text completes "`secret` …" and quotes no key.
+    pub fn from_secret(secret: &[u8]) -> Result<Self, String> {
+        // With a public key in the place of a secret, whoever knows it could sign.
         if secret.trim_ascii_start().starts_with(b"-----BEGIN") {
-            return Err(KeyError::PemAsSecret);
+            return Err("is a PEM key, which everybody may know; put a public key under `public_key`".to_owned());
         }
-        if secret.len() < Self::MIN_SECRET {
-            return Err(KeyError::ShortSecret { length: secret.len() });
+        let length = secret.len();
+        if length < Self::MIN_SECRET {
+            return Err(format!("is {length} bytes long and must be 32 or more (`openssl rand -hex 32` makes one)"));
         }
         Ok(Self { id: None, key: DecodingKey::from_secret(secret), kind: SECRET, algorithms: vec![HS256] })
     }
@@ -80,25 +49,26 @@ impl VerificationKey {
     /// A public key in PEM (`-----BEGIN PUBLIC KEY-----`), for its usual algorithm.
     ///
     /// # Errors
-    /// When it is not a usable public key.
-    pub fn from_pem(pem: &[u8]) -> Result<Self, KeyError> {
+    /// When it is not a usable public key. The text completes "`public_key` …" and quotes no key.
+    pub fn from_pem(pem: &[u8]) -> Result<Self, &'static str> {
+        const UNUSABLE: &str = "is not a PEM public key of a usable kind (RSA, EC P-256 or P-384, Ed25519)";
         let text = String::from_utf8_lossy(pem);
         if text.contains("PRIVATE KEY-----") {
-            return Err(KeyError::Private);
+            return Err("is a private key; give its public key (`openssl pkey -pubout`)");
         }
         if text.contains("BEGIN CERTIFICATE-----") {
-            return Err(KeyError::Certificate);
+            return Err("is a certificate; give its public key (`openssl x509 -pubkey -noout`)");
         }
         let read = DecodingKey::from_rsa_pem(pem).or_else(|_| DecodingKey::from_ec_pem(pem));
-        let key = read.or_else(|_| DecodingKey::from_ed_pem(pem)).map_err(|_| KeyError::NotPem)?;
+        let key = read.or_else(|_| DecodingKey::from_ed_pem(pem)).map_err(|_| UNUSABLE)?;
         let kind = match (key.family(), key.try_get_as_bytes().map_or(0, <[u8]>::len)) {
             // The PKCS #1 form of a 2048 bit key is 268 to 270 bytes.
-            (AlgorithmFamily::Rsa, ..268) => return Err(KeyError::ShortRsa),
+            (AlgorithmFamily::Rsa, ..268) => return Err("is an RSA key of less than 2048 bits, which is not safe"),
             (AlgorithmFamily::Rsa, _) => RSA,
             (AlgorithmFamily::Ec, 65) => P256,
             (AlgorithmFamily::Ec, 97) => P384,
             (AlgorithmFamily::Ed, _) => ED25519,
-            (AlgorithmFamily::Ec | AlgorithmFamily::Hmac, _) => return Err(KeyError::NotPem),
+            (AlgorithmFamily::Ec | AlgorithmFamily::Hmac, _) => return Err(UNUSABLE),
         };
         Ok(Self { id: None, key, kind, algorithms: vec![kind[0]] })
     }
@@ -106,11 +76,11 @@ impl VerificationKey {
     /// The same key for the algorithms of these names.
     ///
     /// # Errors
-    /// When a name is unknown, or does not fit the key.
-    pub fn with_algorithms(self, names: &[String]) -> Result<Self, AlgorithmError> {
-        let algorithms = parse(names)?;
-        match algorithms.iter().find(|algorithm| !self.kind.contains(algorithm)) {
-            Some(unfit) => Err(AlgorithmError::Unfit(*unfit, self.kind)),
+    /// When a name is unknown, or does not fit the key. The text completes "`algs` …".
+    pub fn with_algorithms(self, names: &[String]) -> Result<Self, String> {
+        let (algorithms, fitting) = (parse(names)?, self.kind);
+        match algorithms.iter().find(|algorithm| !fitting.contains(algorithm)) {
+            Some(unfit) => Err(format!("names {unfit:?}, which does not fit the key; what fits it: {fitting:?}")),
             None => Ok(Self { algorithms, ..self }),
         }
     }
@@ -145,28 +115,31 @@ impl VerificationKey {
         if !self.algorithms.contains(&algorithm) {
             return Err(Denial::Algorithm);
         }
-        match jsonwebtoken::crypto::verify(signature, message, &self.key, algorithm) {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(Denial::Signature),
-        }
+        let is_signed = jsonwebtoken::crypto::verify(signature, message, &self.key, algorithm).unwrap_or(false);
+        if is_signed { Ok(()) } else { Err(Denial::Signature) }
     }
 }
 
 /// The algorithms of these names for the keys of a key set: all of one family, and none for a shared secret.
 ///
 /// # Errors
-/// When a name is unknown, or they are of different families.
-pub fn set_algorithms(names: &[String]) -> Result<Vec<Algorithm>, AlgorithmError> {
+/// When a name is unknown, or they are of different families. The text completes "`algs` …".
+pub fn set_algorithms(names: &[String]) -> Result<Vec<Algorithm>, String> {
     let algorithms = parse(names)?;
     let all_are = |family| algorithms.iter().all(|algorithm| algorithm.family() == family);
     let families = [AlgorithmFamily::Rsa, AlgorithmFamily::Ec, AlgorithmFamily::Ed];
-    if families.into_iter().any(all_are) { Ok(algorithms) } else { Err(AlgorithmError::Mixed) }
+    if !families.into_iter().any(all_are) {
+        return Err("must be of one family: RS256 to PS512, ES256 and ES384, or EdDSA".to_owned());
+    }
+    Ok(algorithms)
 }
 
 /// The algorithms of these names, at least one; `none` names none.
-fn parse(names: &[String]) -> Result<Vec<Algorithm>, AlgorithmError> {
+fn parse(names: &[String]) -> Result<Vec<Algorithm>, String> {
     if names.is_empty() {
-        return Err(AlgorithmError::Empty);
+        return Err("is empty; leave it out for the key's usual algorithm".to_owned());
     }
-    names.iter().map(|name| name.parse().map_err(|_| AlgorithmError::Unknown(name.clone()))).collect()
+    let known = "HS256 to HS512, RS256 to PS512, ES256, ES384 and EdDSA";
+    let unknown = |name| format!("names \"{name}\", which is not one of {known}");
+    names.iter().map(|name| name.parse().map_err(|_| unknown(name))).collect()
 }

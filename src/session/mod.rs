@@ -18,7 +18,7 @@ mod redis;
 mod redis_server;
 mod unwrap;
 
-pub use backend::{Backend, BackendError};
+pub use backend::Backend;
 pub use cache::AnswerCache;
 pub use claims::Demands;
 pub use document::{Document, Pointer};
@@ -27,7 +27,7 @@ pub use http::HttpCheck;
 pub use introspect::IntrospectCheck;
 pub use jwt::{JwtCheck, Keys};
 pub use key_set::{KeySet, KeySource};
-pub use keys::{AlgorithmError, KeyError, VerificationKey, set_algorithms};
+pub use keys::{VerificationKey, set_algorithms};
 pub use redis::{Decode, KeyTemplate, RedisCheck};
 pub use redis_server::RedisServer;
 pub use unwrap::Unwrap;

@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
-use usersig::session::{AlgorithmError, Demands, Denial, JwtCheck, KeyError, VerificationKey, set_algorithms};
+use usersig::session::{Demands, Denial, JwtCheck, VerificationKey, set_algorithms};
 
 use crate::rule::{check, rule_of};
 use crate::support::clock::now;
@@ -103,7 +103,8 @@ fn item_3_1_a_public_key_signs_nothing() {
                     TokenKey::secret(secret).token_of(hs, &json!({"alg": name}).to_string(), &claims(json!({})));
                 assert_eq!(check(&public(key, &[algorithm]), &confused), Err(Denial::Algorithm));
             }
-            assert!(secret == der || VerificationKey::from_secret(secret).err() == Some(KeyError::PemAsSecret));
+            let refusal = VerificationKey::from_secret(secret).err();
+            assert!(secret == der || refusal.is_some_and(|message| message.starts_with("is a PEM key")));
         }
     }
 }
@@ -113,12 +114,12 @@ fn item_3_1_a_public_key_signs_nothing() {
 fn item_3_2_no_rule_can_name_an_unsound_algorithm() {
     for name in ["none", "HS1", "RS1", "RSA1_5", "ES256K", "dir", "A128KW", ""] {
         let names = [name.to_owned()];
-        let unknown = AlgorithmError::Unknown(name.to_owned());
+        let is_unknown = |message: &str| message.starts_with(&format!("names \"{name}\", which is not one of"));
         let secret = VerificationKey::from_secret(SESSION_SECRET.as_bytes()).expect("a secret");
-        assert_eq!(secret.with_algorithms(&names).err().as_ref(), Some(&unknown));
+        assert!(secret.with_algorithms(&names).is_err_and(|message| is_unknown(&message)));
         let public = VerificationKey::from_pem(RSA.public_pem.as_bytes()).expect("a key");
-        assert_eq!(public.with_algorithms(&names).err().as_ref(), Some(&unknown));
-        assert_eq!(set_algorithms(&names), Err(unknown));
+        assert!(public.with_algorithms(&names).is_err_and(|message| is_unknown(&message)));
+        assert!(set_algorithms(&names).is_err_and(|message| is_unknown(&message)));
     }
     for mixed in [["HS256", "HS256"], ["RS256", "ES256"], ["RS256", "HS256"], ["EdDSA", "RS256"]] {
         assert!(set_algorithms(&mixed.map(str::to_owned)).is_err(), "{mixed:?}");
@@ -195,7 +196,7 @@ fn item_3_4_points_that_are_not_on_the_curve_and_numbers_out_of_range() {
 fn item_3_5_short_secrets_are_refused() {
     for secret in ["", "secret", "your-256-bit-secret", "0123456789012345678901234567890"] {
         let refusal = VerificationKey::from_secret(secret.as_bytes()).err();
-        assert_eq!(refusal, Some(KeyError::ShortSecret { length: secret.len() }));
+        assert!(refusal.is_some_and(|message| message.starts_with(&format!("is {} bytes long", secret.len()))));
     }
     let blank = TokenKey::secret(b"").token_of(Algorithm::HS256, r#"{"alg":"HS256"}"#, &claims(json!({})));
     assert_eq!(check(&shared(), &blank), Err(Denial::Signature));

