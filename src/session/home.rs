@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 use std::{io, thread};
 
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::timeout;
 
 use super::Fault;
@@ -20,19 +20,15 @@ fn home() -> io::Result<Handle> {
     if let Some(home) = &*home {
         return Ok(home.clone());
     }
-    let (built, handle) = mpsc::channel();
-    // Built there: a runtime must not be dropped inside another, which would happen here without a thread for it.
-    thread::Builder::new().name("back-ends".to_owned()).spawn(move || {
-        match Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => {
-                // The receiver waits for exactly this.
-                let _ = built.send(Ok(runtime.handle().clone()));
-                runtime.block_on(pending::<()>());
-            }
-            Err(error) => drop(built.send(Err(error))),
-        }
-    })?;
-    Ok(home.insert(handle.recv().map_err(io::Error::other)??).clone())
+    // The thread first: without one the runtime would be dropped here, inside another, which it must not be.
+    let (to_thread, built) = mpsc::channel::<Runtime>();
+    let drive = move || built.recv().map(|runtime| runtime.block_on(pending::<()>()));
+    thread::Builder::new().name("back-ends".to_owned()).spawn(drive)?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    // The thread waits for exactly this.
+    let _ = to_thread.send(runtime);
+    Ok(home.insert(handle).clone())
 }
 
 /// Does `work` where it is awaited, within `limit`, but lets all connections that it makes be driven from home.
