@@ -61,8 +61,8 @@ pub struct KeySet {
 struct Fetches {
     /// One is asked for or under way.
     pending: bool,
-    /// When the last was asked for or began.
-    last_start: Option<Instant>,
+    /// When the last was asked for.
+    asked_at: Option<Instant>,
     /// When the last that succeeded ended.
     succeeded_at: Option<Instant>,
     /// What was wrong with the last, if it failed.
@@ -81,7 +81,7 @@ impl KeySet {
         let (keys, fetches) = (ArcSwap::default(), watch::Sender::default());
         let set = Self { source, algorithms, backend, keys, fetches, places };
         if let KeySource::File(path) = &set.source {
-            set.read(path)?;
+            set.usable(&read(path)?)?;
         }
         Ok(set)
     }
@@ -109,7 +109,8 @@ impl KeySet {
     pub async fn run(&self) {
         let mut fetches = self.fetches.subscribe();
         loop {
-            self.fetches.send_modify(Fetches::begin);
+            // Where no token has: the last fetch began longer than a cool-down ago.
+            self.fetches.send_if_modified(Fetches::ask);
             let (failure, wait) = match self.fetch().await {
                 Ok((keys, lifetime)) => {
                     info!(source = %self.source, keys = keys.len(), "key set fetched");
@@ -165,12 +166,11 @@ impl KeySet {
     }
 
     async fn fetch(&self) -> Result<(Vec<VerificationKey>, Duration), Fault> {
-        let url = match &self.source {
-            KeySource::File(path) => return Ok((self.read(path)?, *LIFETIME.start())),
-            KeySource::Url(url) => url.clone(),
-            KeySource::Issuer(issuer, discovery) => self.discover(issuer, discovery).await?,
+        let (json, lifetime) = match &self.source {
+            KeySource::File(path) => (read(path)?, *LIFETIME.start()),
+            KeySource::Url(url) => self.get(url.clone()).await?,
+            KeySource::Issuer(issuer, discovery) => self.get(self.discover(issuer, discovery).await?).await?,
         };
-        let (json, lifetime) = self.get(url).await?;
         Ok((self.usable(&json)?, lifetime))
     }
 
@@ -192,11 +192,6 @@ impl KeySet {
         Ok((body, lifetime(headers.get(CACHE_CONTROL).and_then(|value| value.to_str().ok()))))
     }
 
-    fn read(&self, path: &Path) -> Result<Vec<VerificationKey>, Fault> {
-        let json = std::fs::read(path).map_err(|error| Fault::NoKeySet(format!("{}: {error}", path.display())))?;
-        self.usable(&json)
-    }
-
     /// The keys of a set that are for verifying with the rule's algorithms.
     fn usable(&self, json: &[u8]) -> Result<Vec<VerificationKey>, Fault> {
         let set = Document::parse(json).map_err(|_| Fault::NoKeySet("it is not a JSON object".to_owned()))?;
@@ -212,18 +207,14 @@ impl KeySet {
 }
 
 impl Fetches {
-    /// Asks for a fetch where the last began long enough ago, whatever came of it; whether it is asked for.
+    /// Asks for a fetch where the last was asked for long enough ago, whatever came of it; whether it is now.
     fn ask(&mut self) -> bool {
-        let is_due = !self.pending && self.last_start.is_none_or(|start| start.elapsed() >= COOLDOWN);
+        let is_due = !self.pending && self.asked_at.is_none_or(|start| start.elapsed() >= COOLDOWN);
         if is_due {
-            self.begin();
+            self.pending = true;
+            self.asked_at = Some(Instant::now());
         }
         is_due
-    }
-
-    fn begin(&mut self) {
-        self.pending = true;
-        self.last_start = Some(Instant::now());
     }
 
     fn end(&mut self, failure: Option<String>) {
@@ -245,6 +236,10 @@ impl std::fmt::Display for KeySource {
     }
 }
 
+fn read(path: &Path) -> Result<Vec<u8>, Fault> {
+    std::fs::read(path).map_err(|error| Fault::NoKeySet(format!("{}: {error}", path.display())))
+}
+
 /// `max-age` of `Cache-Control`, within bounds.
 fn lifetime(cache_control: Option<&str>) -> Duration {
     let mut directives = cache_control.unwrap_or_default().split(',').map(str::trim);
@@ -263,9 +258,9 @@ mod tests {
         assert!(!fetches.ask(), "one is pending");
         fetches.end(Some("the issuer is down".to_owned()));
         assert!(!fetches.ask() && !fetches.pending, "the last began just now");
-        fetches.last_start = Instant::now().checked_sub(COOLDOWN);
+        fetches.asked_at = Instant::now().checked_sub(COOLDOWN);
         assert!(fetches.ask() && fetches.pending);
-        fetches.last_start = Instant::now().checked_sub(COOLDOWN);
+        fetches.asked_at = Instant::now().checked_sub(COOLDOWN);
         assert!(!fetches.ask(), "one is pending, however long");
     }
 
