@@ -42,14 +42,11 @@ impl Demands {
     /// # Errors
     /// The first that is not met.
     pub(super) fn hold(&self, claims: &Document, party: &str) -> Result<(), Denial> {
-        let names = |name: &str, allowed: &[String]| {
-            allowed.is_empty() || claims.get(name).is_some_and(|value| names_one_of(value, allowed))
-        };
         if self.issuer.as_deref().is_some_and(|issuer| claims.get("iss").and_then(Value::as_str) != Some(issuer)) {
             Err(Denial::Issuer)
-        } else if !names("aud", &self.audience) {
+        } else if !names_one_of(claims, "aud", &self.audience) {
             Err(Denial::Audience)
-        } else if !names(party, &self.authorized_parties) {
+        } else if !names_one_of(claims, party, &self.authorized_parties) {
             Err(Denial::AuthorizedParty)
         } else if !claims.meets(&self.require) {
             Err(Denial::Requirement)
@@ -59,10 +56,11 @@ impl Demands {
     }
 }
 
-/// Whether `value` is, or lists, one of `allowed`.
-fn names_one_of(value: &Value, allowed: &[String]) -> bool {
-    let is_allowed = |value: &Value| value.as_str().is_some_and(|text| allowed.iter().any(|allowed| allowed == text));
-    value.as_array().map_or_else(|| is_allowed(value), |values| values.iter().any(is_allowed))
+/// Whether the claim of this name is, or lists, one of `allowed`; an empty list admits any or none.
+fn names_one_of(claims: &Document, name: &str, allowed: &[String]) -> bool {
+    let is_one = |value: &Value| allowed.iter().any(|one| value == one);
+    let lists_one = |claim: &Value| claim.as_array().is_some_and(|values| values.iter().any(is_one));
+    allowed.is_empty() || claims.get(name).is_some_and(|claim| is_one(claim) || lists_one(claim))
 }
 
 /// Whether the claims name a kind of token that is not for access.

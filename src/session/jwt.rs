@@ -44,7 +44,10 @@ impl JwtCheck {
             Keys::One(key) => token.verify(key)?,
             Keys::Set(keys) => keys.verify(&token).await?,
         }
-        let claims = token.claims()?;
+        let claims = decode(token.claims)?;
+        if !is_for_access(&token.header, &claims) {
+            return Err(Denial::TokenType.into());
+        }
         let ends_at = self.judge(&claims, now)?;
         Ok(Session { subject: claims.subject(&self.user)?, ends_at: Some(ends_at), document: claims })
     }
@@ -98,12 +101,6 @@ impl<'a> UnverifiedToken<'a> {
     /// Verifies the signature with this key.
     pub(super) fn verify(&self, key: &VerificationKey) -> Result<(), Denial> {
         key.verify(self.algorithm, self.message.as_bytes(), self.signature)
-    }
-
-    /// The claims, once the signature is verified, of a token that is one for access.
-    fn claims(&self) -> Result<Document, Denial> {
-        let claims = decode(self.claims)?;
-        if is_for_access(&self.header, &claims) { Ok(claims) } else { Err(Denial::TokenType) }
     }
 }
 
