@@ -31,12 +31,7 @@ impl FromStr for Rate {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parse = || {
             let (count, unit) = text.split_once('/')?;
-            let seconds = match unit {
-                "s" => 1,
-                "m" => 60,
-                "h" => 3600,
-                _ => return None,
-            };
+            let (_, seconds) = [("s", 1), ("m", 60), ("h", 3600)].into_iter().find(|(name, _)| *name == unit)?;
             // Up to a million, so that an interval never rounds to nothing.
             let count = count.parse().ok().filter(|count| (1..=1_000_000).contains(count))?;
             Some(Self { count, interval: Duration::from_secs(seconds) / count })
