@@ -13,7 +13,7 @@ use super::{BASE64, Lifetime, Privileges, Room, SdkAppId, SecretKey, TICKET_BASE
 /// {"TLS.ver":"2.0","TLS.sdkappid":1,"TLS.identifier":"…","TLS.sig":"…=","TLS.expire":…,"TLS.time":…,"TLS.userbuf":"…"}
 /// ```
 /// What an app's tickets have in common is prepared here: the HMAC has taken in the key, and the JSON's constant parts
-/// are compressed. A `UserSig` then costs about twice its HMAC, and one allocation: the ticket itself.
+/// are compressed. A `UserSig` then costs less than 2.5 times its HMAC, and one allocation: the ticket itself.
 ///
 /// The order of the fields is free. This one makes the ticket short, and lets each part repeat what it can without
 /// reaching back over more than one blank of varying length: hence a segment for each length that this may have.
