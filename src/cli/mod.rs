@@ -55,7 +55,7 @@ enum Command {
     Inspect(InspectArgs),
     /// Asks a running service whether it is ready; for container health checks
     Healthcheck {
-        /// What to ask
+        /// What to ask, over plain HTTP
         #[arg(long, default_value = "http://127.0.0.1:9090/readyz")]
         url: String,
     },

@@ -95,12 +95,13 @@ impl Given {
     ) -> Result<Option<T>, Problem> {
         let Some(value) = &self.value else { return Ok(None) };
         parse(self).map(Some).ok_or_else(|| {
+            // Cut where it is long: an answer is no echo.
             let got = match value {
                 // Nobody writes quotes into a query.
                 Value::String(text) if self.in_query && !text.is_empty() => text.clone(),
                 value => value.to_string(),
             };
-            Problem::invalid_request(format!("{} {accepted}; got {got}", self.name))
+            Problem::invalid_request(format!("{} {accepted}; got {got:.60}", self.name))
         })
     }
 

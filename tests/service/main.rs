@@ -7,6 +7,7 @@ mod support;
 mod body;
 mod cli;
 mod config;
+mod config_values;
 mod credentials;
 mod demo;
 mod jwt;

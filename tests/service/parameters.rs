@@ -211,7 +211,17 @@ fn a_problem_names_the_parameter() {
         let call = service.public.post("/v1/private-map-key").json(body.clone()).bearer(&session("alice"));
         let detail = detail_of(call.send());
         assert!(detail.contains(name), "{body}: {detail}");
+        assert!(name == "unknown" || detail.ends_with(&format!("; got {value}")), "{body}: {detail}");
     }
+}
+
+#[test]
+fn a_problem_repeats_no_more_than_the_beginning_of_a_value() {
+    let service = Setup::simple().start();
+    let ask = |body| service.public.post("/v1/usersig").json(body).bearer(&session("alice")).send();
+    let answer = ask(json!({"expire": "9".repeat(10_000)})).refused(400, "invalid_request");
+    let detail = answer["detail"].as_str().expect("text");
+    assert!(detail.ends_with(&"9".repeat(59)) && detail.len() < 120, "{detail}");
 }
 
 #[test]
