@@ -19,7 +19,7 @@ use tracing::{error, info, warn};
 use crate::config::{Config, ConfiguredApp, Server};
 use crate::http::connection::{self, HEADER_TIMEOUT};
 use crate::http::demo::{self, Demo};
-use crate::http::{State, ops, public};
+use crate::http::{ServedApp, State, ops, public};
 use crate::metrics::Metrics;
 use crate::telemetry::{DroppedLines, FLUSH};
 use crate::ticket::SdkAppId;
@@ -41,10 +41,11 @@ impl Service {
     /// Puts the rooms together.
     pub fn new(config: Config, dropped: DroppedLines) -> Self {
         let metrics = Metrics::default();
-        let apps: Vec<_> = config.apps.iter().map(|configured| Arc::clone(&configured.app)).collect();
-        for app in &apps {
+        let served = |ConfiguredApp { app, rules, .. }: &ConfiguredApp| {
             metrics.show_key(app.id, None, app.signer().key.fingerprint());
-        }
+            ServedApp { app: Arc::clone(app), rules: rules.clone(), metrics: metrics.app(app.id) }
+        };
+        let apps = config.apps.iter().map(served).collect();
         let origins = config.server.allowed_origins.clone();
         let state = State::new(apps, config.rules, origins, config.limiter, config.trusted_hops, metrics, dropped);
         Self { server: config.server, state: Data::new(state), apps: config.apps, complaints: HashMap::new() }
@@ -136,7 +137,7 @@ impl Service {
     /// Reads the apps' secrets again and uses those that are others; one that cannot be used changes nothing.
     fn reload_secrets(&mut self) {
         let metrics = &self.state.metrics;
-        for ConfiguredApp { app, secret } in &self.apps {
+        for ConfiguredApp { app, secret, .. } in &self.apps {
             let Some(source) = secret else { continue };
             let (id, old) = (app.id.get(), app.signer());
             match source.read_key() {

@@ -73,7 +73,9 @@ fn the_sample_with_every_key_is_accepted() {
     let (_, after) = traces.split_once("\n\n").expect("its end");
     // What the keys that are switched on need of those that always were.
     let sample = uncommented(&[before, after].concat()).replace("shared_users = false", "shared_users = true");
-    assert_accepted(&sample.replace("store = \"memory\"", "store = \"rediss://limiter@redis:6379/1\""));
+    let sample = sample.replace("store = \"memory\"", "store = \"rediss://limiter@redis:6379/1\"");
+    // An app's `require` looks into JSON.
+    assert_accepted(&sample.replace("decode = \"java-string\"", "decode = \"json\"\nuser = \"/id\""));
 }
 
 /// The code blocks of a README: the language and the text without its indentation.

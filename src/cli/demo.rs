@@ -64,7 +64,7 @@ pub(super) fn run(args: DemoArgs) -> Outcome {
         },
         log: LogSettings { level: LevelFilter::INFO, format: LogFormat::for_stdout() },
         traces: None,
-        apps: vec![ConfiguredApp { app: Arc::new(app), secret: source }],
+        apps: vec![ConfiguredApp { app: Arc::new(app), secret: source, rules: vec![0, 1] }],
         rules: vec![
             rule("token", CredentialSource::Bearer, session_secret.as_bytes()),
             rule("cookie", CredentialSource::Cookie(COOKIE.to_owned()), session_secret.as_bytes()),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::check::conditions;
 use super::secret::SecretSource;
 use super::section::{Section, boolean, expected, integer, list, one_of, parse_duration, shown, text};
 use crate::issue::{App, Policy, RoomPolicy, Rooms, UserIdMapping};
@@ -15,18 +16,31 @@ pub struct ConfiguredApp {
     pub app: Arc<App>,
     /// Where the secret is; `None` for one that was made up.
     pub secret: Option<SecretSource>,
+    /// The places of the rules whose users get its tickets, in the order of the rules.
+    pub rules: Vec<usize>,
+}
+
+/// An app's table.
+pub(super) struct ReadApp<'p> {
+    pub(super) section: Section<'p>,
+    /// The rules that it lists; `None` for all.
+    pub(super) sessions: Option<Vec<String>>,
+    /// The app, not yet bound to its rules; `None` when its table cannot be used.
+    pub(super) configured: Option<ConfiguredApp>,
 }
 
 /// Reads all apps; each must have a number of its own.
-pub(super) fn apps(root: &mut Section<'_>) -> Vec<ConfiguredApp> {
-    let mut apps: Vec<ConfiguredApp> = Vec::new();
+pub(super) fn apps<'p>(root: &mut Section<'p>) -> Vec<ReadApp<'p>> {
+    let mut apps: Vec<ReadApp<'_>> = Vec::new();
     for mut section in root.tables("app", "with sdk_app_id and secret") {
-        if let Some(read) = app(&mut section) {
-            if apps.iter().any(|other| other.app.id == read.app.id) {
-                section.reject("sdk_app_id", format_args!("is {} again; each app stands once", read.app.id));
-            }
-            apps.push(read);
+        let sessions = section.optional("sessions", list(text));
+        let configured = app(&mut section);
+        if let Some(ConfiguredApp { app, .. }) = &configured
+            && apps.iter().flat_map(|other| &other.configured).any(|other| other.app.id == app.id)
+        {
+            section.reject("sdk_app_id", format_args!("is {} again; each app is configured once", app.id));
         }
+        apps.push(ReadApp { section, sessions, configured });
     }
     apps
 }
@@ -39,7 +53,7 @@ fn app(section: &mut Section<'_>) -> Option<ConfiguredApp> {
     });
     let policy = policy(section);
     let (key, source) = secret?;
-    Some(ConfiguredApp { app: Arc::new(App::new(id?, key, policy)), secret: Some(source) })
+    Some(ConfiguredApp { app: Arc::new(App::new(id?, key, policy)), secret: Some(source), rules: Vec::new() })
 }
 
 fn policy(section: &mut Section<'_>) -> Policy {
@@ -64,6 +78,7 @@ fn policy(section: &mut Section<'_>) -> Policy {
         within_session: section.optional("within_session", boolean).unwrap_or(usual.within_session),
         user_id: section.optional("user_id", one_of(mappings)).unwrap_or(usual.user_id),
         deny_users: section.optional("deny_users", list(text)).unwrap_or_default(),
+        require: section.optional("require", conditions).unwrap_or_default(),
         private_map_key: section.optional_table("private_map_key").and_then(room_policy),
     }
 }

@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 use super::secret::reference;
 use super::section::{Section, duration, expected, integer, list, matching, one_of, parsed, text};
 use crate::session::{
-    AnswerCache, Backend, Check, Decode, Demands, HttpCheck, IntrospectCheck, JwtCheck, KeySet, KeySource, KeyTemplate,
-    Keys, Pointer, RedisCheck, RedisServer, Unwrap, VerificationKey, set_algorithms,
+    AnswerCache, Backend, Check, Conditions, Decode, Demands, HttpCheck, IntrospectCheck, JwtCheck, KeySet, KeySource,
+    KeyTemplate, Keys, Pointer, RedisCheck, RedisServer, Unwrap, VerificationKey, set_algorithms,
 };
 
 /// Reads `check` and the keys that belong to it.
@@ -286,6 +286,15 @@ pub(super) fn file(value: &Value) -> Result<Vec<u8>, String> {
 fn resolve(value: &Value) -> Result<Vec<(String, SocketAddr)>, String> {
     let table = expected(value.as_object(), value, "a table such as { \"idp.example.com\" = \"10.0.0.5:443\" }")?;
     table.iter().map(|(host, address)| Ok((host.clone(), parsed(address)?))).collect()
+}
+
+/// `{ "/pointer" = value, … }`, where a list holds the values of which one must be there.
+pub(super) fn conditions(value: &Value) -> Result<Conditions, String> {
+    let any_of = |(pointer, wanted)| match wanted {
+        Value::Array(values) => (pointer, values),
+        value => (pointer, vec![value]),
+    };
+    Ok(Conditions(pointers(value)?.into_iter().map(any_of).collect()))
 }
 
 /// `{ "/pointer" = value, … }`

@@ -1,6 +1,7 @@
 //! The configuration: raw TOML and environment in, typed settings out, with every problem reported at once.
 
 mod app;
+mod binding;
 mod check;
 mod secret;
 mod section;
@@ -24,7 +25,6 @@ use serde_json::{Map, Value};
 use tracing::level_filters::LevelFilter;
 
 use crate::http::Origin;
-use crate::issue::UserIdMapping;
 use crate::limit::{Limiter, Rate};
 use crate::session::{RedisServer, Rule};
 use crate::telemetry::{LogFormat, LogSettings, TraceSettings, trace};
@@ -87,9 +87,10 @@ impl Config {
         let server = server(root.table("server"));
         let log = log(root.table("log"));
         let traces = root.optional_table("trace").and_then(traces);
-        let apps = app::apps(&mut root);
-        let hashes_user_ids = apps.iter().any(|configured| configured.app.policy.user_id == UserIdMapping::Sha256);
-        let rules = session::rules(&mut root, hashes_user_ids);
+        let (mut apps, rules) = (app::apps(&mut root), session::rules(&mut root));
+        binding::bind(&mut apps, &rules);
+        let apps = apps.into_iter().filter_map(|app| app.configured).collect();
+        let rules = rules.into_iter().filter_map(|rule| rule.rule).collect();
         let (limiter, trusted_hops) = limit(root.table("limit"));
         Self { server, log, traces, apps, limiter, trusted_hops, rules }
     }

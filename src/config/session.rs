@@ -7,55 +7,32 @@ use super::check::check;
 use super::section::{Section, boolean, list, matching, shown, text};
 use crate::session::{CredentialSource, Rule};
 
-/// 20 hex digits, 80 bits, are left for the hash.
-const MAX_PREFIX_BEFORE_HASH: usize = 12;
-
-/// Reads all rules, and holds them against each other.
-pub(super) fn rules(root: &mut Section<'_>, user_ids_are_hashed: bool) -> Vec<Rule> {
-    let mut rules: Vec<(Rule, bool)> = Vec::new();
-    for mut section in root.tables("session", "that says how to recognise a login") {
-        if let Some((rule, shares_users)) = rule(&mut section) {
-            if user_ids_are_hashed && rule.user_prefix.len() > MAX_PREFIX_BEFORE_HASH {
-                section.reject("user_prefix", "leaves too few digits for user_id = \"sha256\"; 12 characters at most");
-            }
-            for (other, other_shares_users) in &rules {
-                compare(&section, &rule, other, shares_users && *other_shares_users);
-            }
-            rules.push((rule, shares_users));
-        }
-    }
-    rules.into_iter().map(|(rule, _)| rule).collect()
+/// A rule's table.
+pub(super) struct ReadRule<'p> {
+    pub(super) section: Section<'p>,
+    /// Its name, also where the rest of the table cannot be used.
+    pub(super) name: Option<String>,
+    /// Whether its user ids are one namespace with those of other rules.
+    pub(super) shares_users: bool,
+    /// The rule; `None` when its table cannot be used.
+    pub(super) rule: Option<Rule>,
 }
 
-/// What two rules must not have in common.
-fn compare(section: &Section<'_>, rule: &Rule, other: &Rule, share_users: bool) {
-    if rule.name == other.name {
-        section.reject("name", format_args!("is \"{}\" again; logs and metrics tell rules apart by it", rule.name));
-    }
-    if rule.source == other.source {
-        section.reject("from", format_args!("is that of \"{}\" too, which would decide always", other.name));
-    }
-    let prefixes_overlap =
-        rule.user_prefix.starts_with(&other.user_prefix) || other.user_prefix.starts_with(&rule.user_prefix);
-    if prefixes_overlap && !share_users {
-        let message = format_args!(
-            "is \"{}\", and \"{}\" of rule \"{}\" begins alike, so that two people could become one user; give each rule \
-             a prefix of its own, or set shared_users = true on each if their user ids are one namespace",
-            rule.user_prefix, other.user_prefix, other.name
-        );
-        section.reject("user_prefix", message);
-    }
+/// Reads all rules.
+pub(super) fn rules<'p>(root: &mut Section<'p>) -> Vec<ReadRule<'p>> {
+    root.tables("session", "that says how to recognise a login").into_iter().map(rule).collect()
 }
 
-/// Reads a rule, and whether it shares its users with others.
-fn rule(section: &mut Section<'_>) -> Option<(Rule, bool)> {
+fn rule(mut section: Section<'_>) -> ReadRule<'_> {
     let name = section.required("name", "a short name for logs and metrics", label);
     let source = section.required("from", "\"bearer\", \"header:NAME\" or \"cookie:NAME\"", credential_source);
     let user_prefix = section.optional("user_prefix", prefix).unwrap_or_default();
     let shares_users = section.optional("shared_users", boolean).unwrap_or(false);
     let deny_users = section.optional("deny_users", list(text)).unwrap_or_default();
-    let check = check(section);
-    Some((Rule { name: name?, source: source?, check: check?, user_prefix, deny_users }, shares_users))
+    let check = check(&mut section);
+    let parts = name.clone().zip(source).zip(check);
+    let rule = parts.map(|((name, source), check)| Rule { name, source, check, user_prefix, deny_users });
+    ReadRule { section, name, shares_users, rule }
 }
 
 /// A metric's label value.

@@ -5,21 +5,25 @@ use actix_web::http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue};
 use super::WatchedRule;
 use crate::session::{CredentialSource, Denial, PresentedCredential};
 
-/// The first rule whose credential is present, with that credential; an empty credential is an absent one.
+/// The first of an app's rules whose credential is present, with that credential; an empty credential is an absent one.
 ///
 /// `None` when no rule's is present. A credential that cannot be one is the rule's all the same: it never falls through
 /// to the next.
 pub fn present<'a>(
-    rules: &'a [WatchedRule],
+    mut rules: impl Iterator<Item = &'a WatchedRule>,
     headers: &HeaderMap,
 ) -> Option<(&'a WatchedRule, Result<PresentedCredential, Denial>)> {
-    rules.iter().find_map(|watched| Some((watched, find(&watched.rule.source, headers)?)))
+    rules.find_map(|watched| Some((watched, find(&watched.rule.source, headers)?)))
 }
 
 fn find(source: &CredentialSource, headers: &HeaderMap) -> Option<Result<PresentedCredential, Denial>> {
     match source {
         CredentialSource::Cookie(name) => {
-            only(headers.get_all(COOKIE).flat_map(|value| cookies(value.as_bytes(), name)))
+            let cookie = only(headers.get_all(COOKIE).flat_map(|value| cookies(value.as_bytes(), name)))?;
+            Some(cookie.and_then(|cookie| {
+                let is_cookie = cookie.as_str().bytes().all(is_cookie_octet);
+                if is_cookie { Ok(cookie) } else { Err(Denial::NotACookie) }
+            }))
         }
         CredentialSource::Header(name) => only(headers.get_all(name.as_str()).map(HeaderValue::as_bytes)),
         CredentialSource::Bearer => only(headers.get_all(AUTHORIZATION).filter_map(|value| bearer(value.as_bytes()))),
@@ -41,6 +45,12 @@ fn cookies<'a>(header: &'a [u8], name: &str) -> impl Iterator<Item = &'a [u8]> {
         let unquoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
         Some(unquoted.unwrap_or(value))
     })
+}
+
+/// Whether a cookie's value may hold this byte of printable ASCII (`cookie-octet` of RFC 6265, 4.1.1). Servers differ in
+/// what they make of the others: behind a comma or a space some see another cookie.
+fn is_cookie_octet(byte: u8) -> bool {
+    !matches!(byte, b' ' | b'"' | b',' | b';' | b'\\')
 }
 
 /// The token of an `Authorization: Bearer` header (RFC 6750, 2.1); the scheme's case does not matter.

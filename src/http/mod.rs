@@ -32,10 +32,20 @@ use crate::ticket::UnixTime;
 use exchange::Route;
 use origin::OriginPolicy;
 
+/// An app as requests find it.
+pub struct ServedApp {
+    /// The app.
+    pub app: Arc<App>,
+    /// The places of the rules whose users get its tickets, in the order in which their credentials are looked for.
+    pub rules: Vec<usize>,
+    /// Its counters.
+    pub metrics: AppMetrics,
+}
+
 /// All that requests need, with every metric resolved beforehand that one may count.
 pub struct State {
-    apps: Vec<(Arc<App>, AppMetrics)>,
-    /// The rules, in the order in which their credentials are looked for.
+    apps: Vec<ServedApp>,
+    /// The rules, at the places by which apps name them.
     pub rules: Vec<WatchedRule>,
     origins: OriginPolicy,
     /// How often is too often.
@@ -61,7 +71,7 @@ pub struct State {
 impl State {
     /// The state of a process that has not started yet.
     pub fn new(
-        apps: Vec<Arc<App>>,
+        apps: Vec<ServedApp>,
         rules: Vec<Rule>,
         allowed_origins: Vec<Origin>,
         limiter: Limiter,
@@ -70,7 +80,7 @@ impl State {
         dropped: DroppedLines,
     ) -> Self {
         Self {
-            apps: apps.into_iter().map(|app| (Arc::clone(&app), metrics.app(app.id))).collect(),
+            apps,
             origins: OriginPolicy::new(allowed_origins, &rules),
             rules: rules.into_iter().map(|rule| WatchedRule::new(rule, &metrics)).collect(),
             limiter,

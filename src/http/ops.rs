@@ -75,7 +75,8 @@ async fn inspect_ticket(state: Data<State>, request: HttpRequest, payload: Paylo
         let named = app
             .map(SdkAppId::get)
             .or_else(|| UnverifiedTicket::decode(ticket).ok().map(|ticket| ticket.fields.sdk_app_id));
-        let signer = state.apps.iter().find(|(app, _)| Some(app.id.get()) == named).map(|(app, _)| app.signer());
+        let signer =
+            state.apps.iter().find(|served| Some(served.app.id.get()) == named).map(|served| served.app.signer());
         let expected = Expected {
             app,
             key: signer.as_ref().map(|signer| &signer.key),

@@ -184,7 +184,7 @@ impl From<Refusal> for Problem {
         let (code, step) = match refusal {
             Refusal::SessionTooShort => (Code::InvalidSession, Some("check")),
             Refusal::UnusableUserId(_) => (Code::UnusableUserId, Some("user")),
-            Refusal::UserNotPermitted => (Code::UserNotPermitted, Some("user")),
+            Refusal::UserNotPermitted | Refusal::RequirementUnmet => (Code::UserNotPermitted, Some("user")),
             Refusal::UserMismatch => (Code::UserMismatch, Some("user")),
             // The session and its user are recognised.
             Refusal::RoomNotPermitted(_) => (Code::RoomNotPermitted, None),

@@ -1,7 +1,5 @@
 //! The public listener: what front ends reach.
 
-use std::sync::Arc;
-
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{Data, Payload, ServiceConfig, resource, to};
@@ -11,9 +9,7 @@ use serde::Serialize;
 use super::exchange::{Answer, Decision, answer};
 use super::problem::{Code, Problem};
 use super::request::Asked;
-use super::{State, address, credential, now};
-use crate::issue::App;
-use crate::metrics::AppMetrics;
+use super::{ServedApp, State, address, credential, now};
 use crate::session::{CheckError, CredentialSource};
 use crate::ticket::{SdkAppId, UnixTime};
 
@@ -55,23 +51,24 @@ async fn nothing_here(state: Data<State>, request: HttpRequest) -> HttpResponse 
 }
 
 /// The app that the caller names, or the only one.
-fn app_of(state: &State, id: Option<SdkAppId>) -> Result<&(Arc<App>, AppMetrics), Problem> {
+fn app_of(state: &State, id: Option<SdkAppId>) -> Result<&ServedApp, Problem> {
     match (id, state.apps.as_slice()) {
         (None, [only]) => Ok(only),
         (None, _) => Err(Problem::invalid_request("sdkAppId is missing; this service issues for several apps")),
         (Some(id), apps) => apps
             .iter()
-            .find(|(app, _)| app.id == id)
+            .find(|served| served.app.id == id)
             .ok_or_else(|| Problem::new(Code::UnknownApp, format!("sdkAppId {id} is not one of this service's apps"))),
     }
 }
 
 /// From headers to a ticket, and to what the log will say of it.
 async fn issue<'a>(state: &'a State, request: &HttpRequest, asked: &Asked, decision: &mut Decision<'a>) -> Answer {
-    let (app, metrics) = app_of(state, asked.app)?;
+    let ServedApp { app, rules, metrics } = app_of(state, asked.app)?;
     decision.app = Some(app.id.get());
     let headers = request.headers();
-    let (watched, credential) = credential::present(&state.rules, headers)
+    let rules = rules.iter().map(|place| &state.rules[*place]);
+    let (watched, credential) = credential::present(rules, headers)
         .ok_or_else(|| Problem::new(Code::MissingCredential, "send the cookie or the token of a login session"))?;
     let rule = &watched.rule;
     decision.rule = Some(&rule.name);

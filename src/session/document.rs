@@ -66,8 +66,19 @@ impl Document {
     }
 }
 
+/// Values that must stand in a document: where, and which of them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Conditions(pub Vec<(Pointer, Vec<Value>)>);
+
+impl Conditions {
+    /// Whether each pointer leads to one of its values, type included.
+    pub fn all_hold(&self, document: &Document) -> bool {
+        self.0.iter().all(|(pointer, values)| document.at(pointer).is_some_and(|value| values.contains(value)))
+    }
+}
+
 /// A JSON pointer (RFC 6901) to a value inside a document.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pointer(Vec<String>);
 
 impl Pointer {

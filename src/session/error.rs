@@ -66,6 +66,7 @@ denials! {
         Ambiguous = "the credential is there twice, with different values",
         Oversized = "the credential is longer than 8 KiB",
         NotText = "the credential is not printable ASCII",
+        NotACookie = "the cookie's value holds a space, a quote, a comma or a backslash, which none may (RFC 6265, 4.1.1)",
     }
     "unwrap" {
         Wrapping = "the credential is not wrapped as the rule's unwrap says",

@@ -21,7 +21,7 @@ mod unwrap;
 pub use backend::Backend;
 pub use cache::AnswerCache;
 pub use claims::Demands;
-pub use document::{Document, Pointer};
+pub use document::{Conditions, Document, Pointer};
 pub use error::{CheckError, Denial, Fault};
 pub use http::HttpCheck;
 pub use introspect::IntrospectCheck;
@@ -71,6 +71,14 @@ impl Rule {
             return Err(Denial::DeniedSubject.into());
         }
         Ok(session)
+    }
+
+    /// Whether the check returns a document that policies can read, and not the subject alone.
+    pub fn has_document(&self) -> bool {
+        match &self.check {
+            Check::Redis(RedisCheck { decode, .. }) => matches!(decode, Decode::Json(_)),
+            Check::Jwt(_) | Check::Introspect(_) | Check::Http(_) => true,
+        }
     }
 
     /// The key set that must be kept fresh for this rule, if it has one.

@@ -117,6 +117,31 @@ fn one_credential_with_two_values_is_ambiguous() {
 }
 
 #[test]
+fn a_cookie_of_other_characters_than_cookies_have_is_refused() {
+    let service = three_rules();
+    let (alice, bob) = (session("alice"), session("bob"));
+    for cookies in [
+        format!("sid={alice}, sid={bob}"),
+        format!("sid={alice},sid={bob}"),
+        format!("sid={alice} sid={bob}"),
+        format!("sid={alice} "),
+        format!("sid=\"{alice}, sid={bob}\""),
+        format!("sid={alice}\\"),
+        format!("sid={alice}\"\""),
+    ] {
+        let answer = service.public.post("/v1/usersig").same_origin().header("cookie", &cookies).send();
+        if cookies.ends_with(' ') {
+            assert_eq!(answer.ok()["userId"], "alice", "blanks around a value are not a part of it");
+            continue;
+        }
+        answer.refused(401, "invalid_session");
+        let event = service.audit(answer.request_id());
+        assert_eq!((&event["step"], &event["rule"]), (&"from".into(), &"cookie".into()), "{event}");
+        assert!(event["cause"].as_str().expect("text").contains("RFC 6265"), "{event}");
+    }
+}
+
+#[test]
 fn eight_kibibytes_are_looked_at_and_no_more() {
     let service = three_rules();
     let token_of = |length: usize| {

@@ -19,7 +19,7 @@ use crate::support::setup::{Setup, parts};
 use crate::support::{APP, OTHER_SECRET, SECRET, SESSION_SECRET};
 
 fn start() -> Service {
-    let policy = "deny_users = [\"boss\"]\n[app.private_map_key]\nmax_privileges = [\"join\"]\nrooms = \"any\"\n";
+    let policy = "deny_users = [\"u_boss\"]\n[app.private_map_key]\nmax_privileges = [\"join\"]\nrooms = \"any\"\n";
     let rules = [parts::BEARER, "user_prefix = \"u_\"\n", parts::COOKIE, "user_prefix = \"c_\"\n"].concat();
     Setup::new([parts::ONE_APP, policy, &rules].concat()).start()
 }

@@ -4,6 +4,7 @@
 #[expect(dead_code, reason = "every suite uses a part of what the suites share")]
 mod support;
 
+mod apps;
 mod body;
 mod cli;
 mod config;

@@ -30,7 +30,7 @@ allowed_origins = ["https://m.example.com"]
 [[app]]
 sdk_app_id = 1400000000
 secret = "file:{dir}/app.key"
-deny_users = ["boss", "not usable"]
+require = { "/tenant" = "a" }
 [app.private_map_key]
 max_privileges = ["join"]
 rooms = "/rooms"
@@ -44,14 +44,10 @@ secret = "file:{dir}/session.key"
 
 /// A request for a ticket that has these problems and no other.
 fn ask(service: &Service, has: impl Fn(&str) -> bool, path: &str) -> Answer {
-    let subject = match (has("unusable"), has("denied")) {
-        (false, false) => "alice",
-        (false, true) => "boss",
-        (true, false) => "a b",
-        (true, true) => "not usable",
-    };
+    let subject = if has("unusable") { "a b" } else { "alice" };
+    let tenant = if has("denied") { "b" } else { "a" };
     let expires_at = if has("session") { 1 } else { crate::support::clock::now() + 3600 };
-    let token = session_with(json!({"sub": subject, "exp": expires_at, "rooms": [7]}));
+    let token = session_with(json!({"sub": subject, "exp": expires_at, "rooms": [7], "tenant": tenant}));
     let mut body = json!({"sdkAppId": if has("app") { 1 } else { 1_400_000_000 }});
     if path.ends_with("key") {
         body["roomId"] = json!(if has("room") { 8 } else { 7 });

@@ -24,7 +24,7 @@ fn user(service: &Service, subject: &str) -> String {
 #[test]
 fn a_subject_that_fits_is_the_user() {
     let service = start("", "");
-    for subject in ["a", "alice_01", "Z9-_", "-1", "00", &"x".repeat(32), "Administrator", "administrator2", "null"] {
+    for subject in ["a", "alice_01", "Z9-_", "-1", "00", &"x".repeat(32), "administrators", "administrator2", "null"] {
         assert_eq!(user(&service, subject), subject);
     }
 }
@@ -138,8 +138,18 @@ fn uuids_lose_their_hyphens_where_that_is_wanted() {
     {
         ask(&service, &json!(unusable)).refused(422, "unusable_user_id");
     }
-    let with_prefix = start("user_id = \"strip-hyphens\"\n", "user_prefix = \"u\"\n");
-    ask(&with_prefix, &json!(UUID)).refused(422, "unusable_user_id");
+}
+
+#[test]
+fn a_name_of_32_hex_digits_never_becomes_the_user_of_a_uuid() {
+    let service = start("user_id = \"strip-hyphens\"\n", "");
+    for name in [UUID.replace('-', ""), UUID.replace('-', "").to_ascii_uppercase(), "0".repeat(32)] {
+        ask(&service, &json!(name)).refused(422, "unusable_user_id");
+    }
+    assert_eq!(user(&service, &"0".repeat(31)), "0".repeat(31));
+    // Where nothing is shortened to them, such names are users like others.
+    let as_is = start("", "");
+    assert_eq!(user(&as_is, &UUID.replace('-', "")), UUID.replace('-', ""));
 }
 
 #[test]
@@ -151,8 +161,8 @@ fn any_subject_can_be_hashed() {
     assert_eq!(ask(&service, &json!(1001)).ok()["userId"], "fe675fe7aaee830b6fed09b64e034f84");
     let with_prefix = start("user_id = \"sha256\"\n", "user_prefix = \"u_\"\n");
     assert_eq!(user(&with_prefix, "1001"), "u_fe675fe7aaee830b6fed09b64e034f");
-    let with_longest_prefix = start("user_id = \"sha256\"\n", "user_prefix = \"u23456789012\"\n");
-    assert_eq!(user(&with_longest_prefix, "1001"), format!("u23456789012{}", sha256("1001", 20)));
+    let with_longest_prefix = start("user_id = \"sha256\"\n", "user_prefix = \"u234567\"\n");
+    assert_eq!(user(&with_longest_prefix, "1001"), format!("u234567{}", sha256("1001", 25)));
 }
 
 fn sha256(text: &str, digits: usize) -> String {
@@ -162,20 +172,29 @@ fn sha256(text: &str, digits: usize) -> String {
 
 #[test]
 fn the_administrator_never_gets_a_ticket() {
-    ask(&start("", ""), &json!("administrator")).refused(403, "user_not_permitted");
-    ask(&start("deny_users = []\n", ""), &json!("administrator")).refused(403, "user_not_permitted");
+    for app in ["", "deny_users = []\n", "deny_users = [\"administrator\"]\n", "user_id = \"strip-hyphens\"\n"] {
+        let service = start(app, "");
+        for administrator in ["administrator", "Administrator", "ADMINISTRATOR", "aDMINISTRATOr"] {
+            ask(&service, &json!(administrator)).refused(403, "user_not_permitted");
+        }
+    }
     let with_prefix = start("", "user_prefix = \"admin\"\n");
     ask(&with_prefix, &json!("istrator")).refused(403, "user_not_permitted");
+    ask(&with_prefix, &json!("ISTRATOR")).refused(403, "user_not_permitted");
     assert_eq!(user(&with_prefix, "administrator"), "adminadministrator");
 }
 
 #[test]
 fn an_app_denies_users_by_what_they_would_become() {
-    let service =
-        start("user_id = \"strip-hyphens\"\ndeny_users = [\"u_boss\", \"chief\"]\n", "user_prefix = \"u_\"\n");
+    let service = start("deny_users = [\"u_boss\", \"u_u_chief\"]\n", "user_prefix = \"u_\"\n");
     ask(&service, &json!("boss")).refused(403, "user_not_permitted");
+    ask(&service, &json!("u_chief")).refused(403, "user_not_permitted");
     assert_eq!(user(&service, "chief"), "u_chief");
     assert_eq!(user(&service, "Boss"), "u_Boss");
+    let stripped = start("user_id = \"strip-hyphens\"\ndeny_users = [\"3f2504e04f8911d39a0c0305e82c3301\"]\n", "");
+    ask(&stripped, &json!(UUID)).refused(403, "user_not_permitted");
+    let hashed = start("user_id = \"sha256\"\ndeny_users = [\"fe675fe7aaee830b6fed09b64e034f84\"]\n", "");
+    ask(&hashed, &json!(1001)).refused(403, "user_not_permitted");
 }
 
 #[test]
@@ -189,8 +208,7 @@ fn an_app_s_denied_users_are_its_own() {
 
 #[test]
 fn a_rule_denies_subjects_as_they_come() {
-    let service =
-        start("user_id = \"strip-hyphens\"\n", &format!("user_prefix = \"u_\"\ndeny_users = [\"-1\", \"{UUID}\"]\n"));
+    let service = start("", &format!("user_prefix = \"u_\"\ndeny_users = [\"-1\", \"{UUID}\"]\n"));
     ask(&service, &json!("-1")).refused(401, "invalid_session");
     ask(&service, &json!(-1)).refused(401, "invalid_session");
     ask(&service, &json!(UUID)).refused(401, "invalid_session");

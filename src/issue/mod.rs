@@ -1,16 +1,22 @@
 //! The one decision: a session, a request and an app's policy become a ticket, or a reason why not.
 
+mod user_id;
+
+pub use user_id::{UnusableSubject, UserIdMapping};
+
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
-use crate::session::{Pointer, Rule, Session};
-use crate::ticket::{FieldError, Lifetime, Privileges, Room, SdkAppId, SecretKey, Signer, UnixTime, UserId};
+use crate::session::{Conditions, Pointer, Rule, Session};
+use crate::ticket::{Lifetime, Privileges, Room, SdkAppId, SecretKey, Signer, UnixTime, UserId};
 
-/// The user that is refused in every app: the usual account of an app's administrator.
-pub const ADMINISTRATOR: &str = "administrator";
+/// Whether a user is the default administrator of an app, to whom nothing is issued, in whichever letter case: how
+/// Tencent compares the names of administrators is not documented.
+pub fn is_administrator(user: &str) -> bool {
+    user.eq_ignore_ascii_case("administrator")
+}
 
 /// One `SDKAppID` with its key and its policy.
 pub struct App {
@@ -31,8 +37,10 @@ pub struct Policy {
     pub within_session: bool,
     /// How a subject becomes a user id.
     pub user_id: UserIdMapping,
-    /// Users to whom nothing is issued, beside [`ADMINISTRATOR`].
+    /// Users to whom nothing is issued, beside the administrator.
     pub deny_users: Vec<String>,
+    /// What must be in the document of the session check.
+    pub require: Conditions,
     /// What `PrivateMapKey`s may open; `None` issues none.
     pub private_map_key: Option<RoomPolicy>,
 }
@@ -47,20 +55,10 @@ impl Default for Policy {
             within_session: false,
             user_id: UserIdMapping::AsIs,
             deny_users: Vec::new(),
+            require: Conditions::default(),
             private_map_key: None,
         }
     }
-}
-
-/// How a session's subject becomes a user id of Chat and TRTC, before the rule's prefix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UserIdMapping {
-    /// The subject as it stands.
-    AsIs,
-    /// A UUID without its hyphens, since 36 bytes are over the limit of 32; any other subject as it stands.
-    StripHyphens,
-    /// The hex digits of the subject's SHA-256, as many as fit behind the prefix.
-    Sha256,
 }
 
 /// What an app's `PrivateMapKey`s may open.
@@ -86,11 +84,14 @@ pub enum Refusal {
     #[error("the session has no known end, or less than a second left, and tickets must end with it")]
     SessionTooShort,
     /// The subject cannot be a user id.
-    #[error("the user id that the session yields {0}")]
-    UnusableUserId(FieldError),
-    /// An administrator or another denied user.
+    #[error(transparent)]
+    UnusableUserId(#[from] UnusableSubject),
+    /// The administrator or another denied user.
     #[error("the user is denied by the app's policy")]
     UserNotPermitted,
+    /// The session check did not return what the app's `require` asks for.
+    #[error("the session does not meet a require of this app")]
+    RequirementUnmet,
     /// The caller names another user than the session does.
     #[error("userId is not the session's user")]
     UserMismatch,
@@ -146,9 +147,12 @@ impl App {
         if self.policy.within_session && session.ends_at.is_none_or(|end| end.since(now) < 1) {
             return Err(Refusal::SessionTooShort);
         }
-        let user = self.policy.user_id.map(&session.subject, &rule.user_prefix).map_err(Refusal::UnusableUserId)?;
-        if user.as_str() == ADMINISTRATOR || self.policy.deny_users.iter().any(|denied| denied == user.as_str()) {
+        let user = self.policy.user_id.map(&session.subject, &rule.user_prefix)?;
+        if is_administrator(user.as_str()) || self.policy.deny_users.iter().any(|denied| denied == user.as_str()) {
             return Err(Refusal::UserNotPermitted);
+        }
+        if !self.policy.require.all_hold(&session.document) {
+            return Err(Refusal::RequirementUnmet);
         }
         if asserted_user.is_some_and(|asserted| asserted != user.as_str()) {
             return Err(Refusal::UserMismatch);
@@ -203,56 +207,5 @@ impl App {
             }
         };
         if is_open { Ok(privileges) } else { Err(Refusal::RoomNotPermitted("the session does not name this room")) }
-    }
-}
-
-impl UserIdMapping {
-    fn map(self, subject: &str, prefix: &str) -> Result<UserId, FieldError> {
-        let id = match self {
-            Self::StripHyphens if is_uuid(subject) => format!("{prefix}{}", subject.replace('-', "")),
-            Self::AsIs | Self::StripHyphens => format!("{prefix}{subject}"),
-            Self::Sha256 => {
-                // Never fewer digits than tell users apart: where a prefix leaves less room, the id is too long, and none.
-                let digits = UserId::MAX_LEN.saturating_sub(prefix.len()).max(20);
-                format!("{prefix}{}", &hex::encode(Sha256::digest(subject))[..digits])
-            }
-        };
-        id.try_into()
-    }
-}
-
-/// Whether `text` has the form 8-4-4-4-12 of a UUID (RFC 9562).
-fn is_uuid(text: &str) -> bool {
-    text.len() == 36
-        && text.bytes().enumerate().all(|(at, byte)| match at {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const UUID: &str = "3f2504e0-4f89-11d3-9a0c-0305e82c3301";
-
-    fn map(mapping: UserIdMapping, subject: &str, prefix: &str) -> Result<String, FieldError> {
-        mapping.map(subject, prefix).map(|user| user.as_str().to_owned())
-    }
-
-    #[test]
-    fn strips_the_hyphens_of_uuids_only() {
-        let strip = |subject| map(UserIdMapping::StripHyphens, subject, "");
-        assert_eq!(strip(UUID), Ok("3f2504e04f8911d39a0c0305e82c3301".into()));
-        assert_eq!(strip("a-b"), Ok("a-b".into()));
-        assert_eq!(map(UserIdMapping::StripHyphens, UUID, "u_"), Err(FieldError::UserIdLength));
-        assert_eq!(map(UserIdMapping::AsIs, UUID, ""), Err(FieldError::UserIdLength));
-    }
-
-    #[test]
-    fn hashes_to_as_many_digits_as_fit() {
-        // sha256("1001") = fe675fe7aaee830b6fed09b64e034f84…
-        assert_eq!(map(UserIdMapping::Sha256, "1001", ""), Ok("fe675fe7aaee830b6fed09b64e034f84".into()));
-        assert_eq!(map(UserIdMapping::Sha256, "1001", "u_"), Ok("u_fe675fe7aaee830b6fed09b64e034f".into()));
     }
 }
