@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix_web::dev::Server as ActixServer;
-use actix_web::web::{Data, ServiceConfig, to};
+use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App as ActixApp, HttpServer};
 use futures_util::TryFutureExt;
 use rustix::process::{Resource, getrlimit};
@@ -19,7 +19,8 @@ use tracing::{error, info, warn};
 use crate::config::{Config, ConfiguredApp, Server};
 use crate::http::connection::{self, HEADER_TIMEOUT};
 use crate::http::demo::{self, Demo};
-use crate::http::{ServedApp, State, ops, public};
+use crate::http::routes::{ops, tickets};
+use crate::http::{ServedApp, State};
 use crate::metrics::Metrics;
 use crate::telemetry::{DroppedLines, FLUSH};
 use crate::ticket::SdkAppId;
@@ -64,7 +65,7 @@ impl Service {
         let ops_listener = bind("server.ops_listen", self.server.ops_listen)?;
         let (ops_address, state) = (ops_listener.local_addr()?, self.state.clone());
         let ops_server = serve(ops_listener, move |config| {
-            config.app_data(state.clone()).configure(ops::routes).default_service(to(ops::nothing_here));
+            config.app_data(state.clone()).configure(ops::routes).default_service(ops::not_found());
         })?;
         actix_web::rt::spawn(ops_server.inspect_err(|error| error!(cause = %error, "the ops listener failed")));
         info!(address = %ops_address, listener = "ops", "listening");
@@ -79,7 +80,7 @@ impl Service {
     pub async fn serve_demo(self, listener: TcpListener, demo: Demo) -> io::Result<()> {
         let (demo, state) = (Data::new(demo), self.state.clone());
         let server = serve(listener, move |config| {
-            config.app_data(state.clone()).app_data(demo.clone()).configure(demo::routes).configure(public::routes);
+            config.app_data(state.clone()).app_data(demo.clone()).configure(demo::routes).configure(tickets::routes);
         })?;
         self.until_told(server, None).await
     }

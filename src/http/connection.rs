@@ -22,7 +22,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 use tracing::warn;
 
-use super::{State, public};
+use super::State;
+use super::routes::tickets;
 use crate::metrics::{Counted, Metrics};
 
 /// How long the head of a connection's first request may take.
@@ -64,7 +65,7 @@ pub fn serve(
     let stopping = builder.graceful_shutdown_signal();
     let server = builder.listen("public", listener, move || {
         let (state, stopping) = (state.clone(), stopping.clone());
-        let app = App::new().app_data(state.clone()).configure(public::routes);
+        let app = App::new().app_data(state.clone()).configure(tickets::routes);
         let http = HttpService::build()
             .keep_alive(KEEP_ALIVE)
             .client_request_timeout(HEADER_TIMEOUT)

@@ -4,17 +4,20 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix_web::guard::{GuardContext, fn_guard};
-use actix_web::http::{Method, header};
-use actix_web::web::{Data, Payload, ServiceConfig, resource, scope, to};
+use actix_web::http::header;
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Data, Payload, ServiceConfig, resource, scope};
 use actix_web::{HttpRequest, HttpResponse};
 use jsonwebtoken::{EncodingKey, Header};
+use serde::Deserialize;
 use serde_json::json;
 
-use super::exchange::{reply, respond};
-use super::identity::RequestId;
+use super::extract::body;
+use super::extract::parameters::Parameter;
+use super::middleware::finish;
+use super::now;
 use super::problem::{Code, Problem};
-use super::request::read_body;
-use super::{now, ops};
+use super::routes::ops;
 use crate::ticket::{SdkAppId, UnixTime, UserId};
 
 /// The cookie that holds a demo session.
@@ -64,9 +67,15 @@ impl Demo {
 pub fn routes(config: &mut ServiceConfig) {
     config
         // The first service that takes a request answers it.
-        .service(scope("").guard(fn_guard(is_foreign)).default_service(to(refuse)))
-        .service(resource("/").route(to(page)))
-        .service(resource("/demo/session").route(to(session)));
+        .service(scope("").guard(fn_guard(is_foreign)).default_service(web::to(refuse)).wrap(from_fn(finish)))
+        .service(resource("/").get(page).head(page).default_service(web::to(only_get)).wrap(from_fn(finish)))
+        .service(
+            resource("/demo/session")
+                .post(log_in)
+                .delete(log_out)
+                .default_service(web::to(only_post_or_delete))
+                .wrap(from_fn(finish)),
+        );
     ops::routes(config);
 }
 
@@ -77,37 +86,51 @@ fn is_foreign(request: &GuardContext<'_>) -> bool {
     !request.app_data::<Data<Demo>>().is_some_and(|demo| demo.is_own(host))
 }
 
-async fn refuse(demo: Data<Demo>, request: HttpRequest) -> HttpResponse {
+async fn refuse(demo: Data<Demo>) -> Result<HttpResponse, Problem> {
     let detail = format!("the demo answers under {} only", demo.hosts.join(", "));
-    respond(RequestId::of(request.headers()), Err(Problem::new(Code::OriginDenied, detail)))
+    Err(Problem::new(Code::OriginDenied, detail))
 }
 
-async fn page(demo: Data<Demo>, request: HttpRequest) -> HttpResponse {
-    reply(&request, "GET, HEAD", async {
-        let mut answer = HttpResponse::Ok();
-        answer.content_type("text/html; charset=utf-8").insert_header((header::CONTENT_SECURITY_POLICY, POLICY));
-        Ok(answer.body(demo.page.clone()))
-    })
-    .await
+async fn only_get() -> Result<HttpResponse, Problem> {
+    Err(Problem::method_not_allowed("GET, HEAD"))
 }
 
-/// Logs a user in (POST) or out (DELETE), as the customer's own back end does in earnest.
-async fn session(demo: Data<Demo>, request: HttpRequest, payload: Payload) -> HttpResponse {
-    let cookie = |token: &str, age: u64| {
-        (header::SET_COOKIE, format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}"))
-    };
-    reply(&request, "POST, DELETE", async {
-        if *request.method() == Method::DELETE {
-            return Ok(HttpResponse::NoContent().insert_header(cookie("", 0)).finish());
-        }
-        let [user] = read_body(&request, payload, [&["userId"]]).await?;
-        let user: Option<UserId> = user.read("is 1 to 32 letters, digits, _ or -", |user| user.text()?.parse().ok())?;
-        let user = user.ok_or_else(|| Problem::invalid_request("userId is missing"))?;
-        let (token, expires_at) = demo.session(&user, now());
-        let answer = json!({"userId": user.as_str(), "token": token, "expiresAt": expires_at});
-        Ok(HttpResponse::Ok().insert_header(cookie(&token, SESSION.as_secs())).json(answer))
-    })
-    .await
+async fn only_post_or_delete() -> Result<HttpResponse, Problem> {
+    Err(Problem::method_not_allowed("POST, DELETE"))
+}
+
+async fn page(demo: Data<Demo>) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response.content_type("text/html; charset=utf-8").insert_header((header::CONTENT_SECURITY_POLICY, POLICY));
+    response.body(demo.page.clone())
+}
+
+/// What the demo's back end is asked.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct SessionParameters {
+    #[serde(default)]
+    user_id: Parameter,
+}
+
+/// Logs a user in, as the customer's own back end does in earnest.
+async fn log_in(demo: Data<Demo>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+    let parameters: SessionParameters = body::json(&request, payload.into_inner()).await?;
+    let accepted = "is 1 to 32 letters, digits, _ or -";
+    let user = parameters.user_id.parse("userId", accepted, |user| user.as_str()?.parse::<UserId>().ok())?;
+    let user = user.ok_or_else(|| Problem::invalid_request("userId is missing"))?;
+    let (token, expires_at) = demo.session(&user, now());
+    let answer = json!({"userId": user.as_str(), "token": token, "expiresAt": expires_at});
+    Ok(HttpResponse::Ok().insert_header(cookie(&token, SESSION.as_secs())).json(answer))
+}
+
+/// Logs the user out.
+async fn log_out() -> HttpResponse {
+    HttpResponse::NoContent().insert_header(cookie("", 0)).finish()
+}
+
+fn cookie(token: &str, age: u64) -> (header::HeaderName, String) {
+    (header::SET_COOKIE, format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}"))
 }
 
 #[cfg(test)]

@@ -1,19 +1,14 @@
 //! HTTP: the public and the ops listener. Extract, call, answer.
 
-mod address;
 pub mod connection;
-pub mod credential;
 pub mod demo;
-mod exchange;
-mod identity;
-pub mod ops;
-mod origin;
+pub mod extract;
+mod middleware;
 mod problem;
-pub mod public;
-mod request;
+pub mod routes;
 mod watched;
 
-pub use origin::Origin;
+pub use middleware::cors::Origin;
 pub use problem::Code;
 pub use watched::WatchedRule;
 
@@ -29,8 +24,8 @@ use crate::metrics::{AppMetrics, Metrics};
 use crate::session::Rule;
 use crate::telemetry::DroppedLines;
 use crate::ticket::UnixTime;
-use exchange::Route;
-use origin::OriginPolicy;
+use middleware::cors::OriginPolicy;
+use middleware::metrics::Routes;
 
 /// An app as requests find it.
 pub struct ServedApp {
@@ -54,10 +49,7 @@ pub struct State {
     trusted_hops: usize,
     /// All families of metrics.
     pub metrics: Metrics,
-    user_sig: Route,
-    private_map_key: Route,
-    /// Every other path.
-    elsewhere: Route,
+    routes: Routes,
     /// One counter for each [`Code`], at its place.
     refusals: Vec<IntCounter>,
     /// The log's count of dropped lines.
@@ -85,9 +77,7 @@ impl State {
             rules: rules.into_iter().map(|rule| WatchedRule::new(rule, &metrics)).collect(),
             limiter,
             trusted_hops,
-            user_sig: Route::new("usersig", Some("/v1/usersig"), &metrics),
-            private_map_key: Route::new("private_map_key", Some("/v1/private-map-key"), &metrics),
-            elsewhere: Route::new("other", None, &metrics),
+            routes: Routes::new(&metrics),
             refusals: Code::ALL.iter().map(|code| metrics.refusals.with_label_values(&[code.as_str()])).collect(),
             metrics,
             dropped,

@@ -1,15 +1,19 @@
 //! Errors as a caller sees them: RFC 9457 problems with a stable code.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 
-use crate::issue::Refusal;
+use super::middleware::request_id::RequestId;
+use crate::issue::{Refusal, Refused};
 use crate::limit::TooOften;
 use crate::session::CheckError;
+use crate::ticket::{SdkAppId, UserId};
 
 /// Makes [`Code`] of a table: its text, its HTTP status, and one line for people, the same for every problem of this code.
 macro_rules! codes {
@@ -82,40 +86,76 @@ codes! {
 /// Seconds after which a failed check may be tried again: back ends recover in about that.
 const RETRY_AFTER_FAULT: u32 = 1;
 
-/// An answer that is no ticket.
-pub(super) struct Problem {
+/// Why a request is not answered with what it asks for. Handlers return it; the middleware answers and logs it.
+#[derive(Debug)]
+pub(crate) struct Problem {
     /// What a program decides by.
-    pub code: Code,
+    pub(crate) code: Code,
     /// What a person reads: what to change, never a secret.
-    pub detail: Cow<'static, str>,
-    /// Which methods the path takes, for a 405.
-    pub allow: Option<&'static str>,
-    /// After how many seconds another try makes sense.
-    pub retry_after: Option<u32>,
-    /// What the log is told beyond the code.
-    pub cause: Option<String>,
+    pub(crate) detail: Cow<'static, str>,
+    /// The header that goes with it.
+    pub(crate) header: Option<ProblemHeader>,
+    /// What the log holds beyond the code.
+    pub(crate) cause: Option<Box<str>>,
     /// The step of the session check that refused.
-    pub step: Option<&'static str>,
+    pub(crate) step: Option<&'static str>,
+    /// Whose request it was.
+    pub(crate) context: Context,
+}
+
+/// A header that goes with some problems.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ProblemHeader {
+    /// Which methods the path takes, for a 405.
+    Allow(&'static str),
+    /// After how many seconds another try makes sense.
+    RetryAfter(u32),
+}
+
+/// Whose request a problem is about, as far as that was known; for the log.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Context {
+    /// The app asked for.
+    pub(crate) app: Option<SdkAppId>,
+    /// The rule whose credential was present.
+    pub(crate) rule: Option<Arc<str>>,
+    /// Whom the session names: the user, or else the subject.
+    pub(crate) user: Option<Box<str>>,
 }
 
 impl Problem {
     /// A problem with a sentence for the person who made the request.
-    pub(super) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), allow: None, retry_after: None, cause: None, step: None }
+    pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, detail: detail.into(), header: None, cause: None, step: None, context: Context::default() }
     }
 
     /// A malformed request.
-    pub(super) fn invalid_request(detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn invalid_request(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::InvalidRequest, detail)
     }
 
     /// A path that takes only the methods in `allow`.
-    pub(super) fn method_not_allowed(allow: &'static str) -> Self {
-        Self { allow: Some(allow), ..Self::new(Code::MethodNotAllowed, format!("this path takes {allow}")) }
+    pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
+        Self {
+            header: Some(ProblemHeader::Allow(allow)),
+            ..Self::new(Code::MethodNotAllowed, format!("this path takes {allow}"))
+        }
     }
 
-    /// The answer to the request with this id.
-    pub(super) fn answer(&self, request_id: &str) -> HttpResponse {
+    /// The same problem, found after it was known whose request it is.
+    pub(crate) fn within(self, context: Context) -> Self {
+        let user = self.context.user.or(context.user);
+        Self { context: Context { user, ..context }, ..self }
+    }
+
+    /// The same problem of a user who was recognised.
+    pub(crate) fn of(mut self, user: &UserId) -> Self {
+        self.context.user = Some(user.as_str().into());
+        self
+    }
+
+    /// The response to the request with this id.
+    pub(crate) fn response(&self, request_id: &RequestId) -> HttpResponse {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Body<'a> {
@@ -127,31 +167,47 @@ impl Problem {
             request_id: &'a str,
         }
         let status = self.code.status();
-        let mut answer = HttpResponse::build(status);
-        answer.content_type(HeaderValue::from_static("application/problem+json"));
-        if let Some(allow) = self.allow {
-            answer.insert_header((header::ALLOW, allow));
-        }
-        if let Some(seconds) = self.retry_after {
-            answer.insert_header((header::RETRY_AFTER, seconds));
+        let mut response = HttpResponse::build(status);
+        response.content_type(HeaderValue::from_static("application/problem+json"));
+        match self.header {
+            Some(ProblemHeader::Allow(methods)) => drop(response.insert_header((header::ALLOW, methods))),
+            Some(ProblemHeader::RetryAfter(seconds)) => drop(response.insert_header((header::RETRY_AFTER, seconds))),
+            None => {}
         }
         if status == StatusCode::UNAUTHORIZED {
-            answer.insert_header((header::WWW_AUTHENTICATE, r#"Bearer realm="usersig""#));
+            response.insert_header((header::WWW_AUTHENTICATE, r#"Bearer realm="usersig""#));
         }
-        answer.json(Body {
+        response.json(Body {
             r#type: "about:blank",
             title: self.code.title(),
             status: status.as_u16(),
             detail: &self.detail,
             code: self.code.as_str(),
-            request_id,
+            request_id: request_id.as_str(),
         })
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.code.status()
+    }
+
+    /// An empty response: the middleware, which knows the request's id, takes the problem out of it and writes the body.
+    fn error_response(&self) -> HttpResponse {
+        HttpResponse::new(self.code.status())
     }
 }
 
 impl From<CheckError> for Problem {
     fn from(error: CheckError) -> Self {
-        let cause = Some(error.to_string());
+        let cause = Some(error.to_string().into());
         match error {
             // The caller is not told which check failed: that would help who is guessing.
             CheckError::Denied(denial) => Self {
@@ -162,7 +218,7 @@ impl From<CheckError> for Problem {
             CheckError::Fault(_) => Self {
                 cause,
                 step: Some("check"),
-                retry_after: Some(RETRY_AFTER_FAULT),
+                header: Some(ProblemHeader::RetryAfter(RETRY_AFTER_FAULT)),
                 ..Self::new(
                     Code::SessionCheckUnavailable,
                     "the session is neither valid nor invalid; try again shortly",
@@ -175,7 +231,17 @@ impl From<CheckError> for Problem {
 impl From<TooOften> for Problem {
     fn from(too_often: TooOften) -> Self {
         let seconds = too_often.retry_after;
-        Self { retry_after: Some(seconds), ..Self::new(Code::RateLimited, format!("try again in {seconds} s")) }
+        Self {
+            header: Some(ProblemHeader::RetryAfter(seconds)),
+            ..Self::new(Code::RateLimited, format!("try again in {seconds} s"))
+        }
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(Refused { reason, user }: Refused) -> Self {
+        let problem = Self::from(reason);
+        Self { context: Context { user: Some(user.into()), ..problem.context }, ..problem }
     }
 }
 
@@ -189,6 +255,6 @@ impl From<Refusal> for Problem {
             // The session and its user are recognised.
             Refusal::RoomNotPermitted(_) => (Code::RoomNotPermitted, None),
         };
-        Self { cause: Some(refusal.to_string()), step, ..Self::new(code, refusal.to_string()) }
+        Self { cause: Some(refusal.to_string().into()), step, ..Self::new(code, refusal.to_string()) }
     }
 }

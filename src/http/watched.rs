@@ -1,7 +1,7 @@
 //! A rule under observation: its checks are timed and counted, and its last outcome is remembered for diagnosis.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use prometheus::{Histogram, IntCounter, IntGauge};
@@ -21,6 +21,8 @@ const FAULT: usize = 2;
 pub struct WatchedRule {
     /// The rule itself.
     pub rule: Rule,
+    /// Its name, for logs.
+    pub name: Arc<str>,
     /// A counter for each of [`OUTCOMES`].
     checks: [IntCounter; 3],
     seconds: Histogram,
@@ -43,12 +45,13 @@ impl WatchedRule {
             backend_up,
             last_outcome: AtomicUsize::new(OUTCOMES.len()),
             fault: Mutex::default(),
+            name: rule.name.as_str().into(),
             rule,
         }
     }
 
     /// Runs the rule's check, timed and counted.
-    pub(super) async fn check(
+    pub(crate) async fn check(
         &self,
         credential: &PresentedCredential,
         now: UnixTime,
@@ -89,7 +92,7 @@ impl WatchedRule {
     }
 
     /// What `/readyz` says of the rule.
-    pub(super) fn health(&self) -> Value {
+    pub(crate) fn health(&self) -> Value {
         let outcome = self.last_outcome.load(Ordering::Relaxed);
         let mut health = json!({"name": self.rule.name, "lastOutcome": OUTCOMES.get(outcome).unwrap_or(&"none")});
         let fault = self.fault.lock().ok().and_then(|fault| fault.clone());

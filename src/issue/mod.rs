@@ -100,6 +100,15 @@ pub enum Refusal {
     RoomNotPermitted(&'static str),
 }
 
+/// A refusal, and whom it concerns.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why.
+    pub reason: Refusal,
+    /// The user, or the subject where that did not become a user.
+    pub user: String,
+}
+
 /// A user to whom the app may issue.
 pub struct Admitted {
     /// Who it is.
@@ -107,10 +116,18 @@ pub struct Admitted {
     session: Session,
 }
 
+/// A ticket of either kind.
+pub enum Ticket {
+    /// A `UserSig`.
+    UserSig(String),
+    /// A `PrivateMapKey`.
+    PrivateMapKey(String),
+}
+
 /// A ticket and what it says.
 pub struct Issued {
     /// The ticket.
-    pub ticket: String,
+    pub ticket: Ticket,
     /// For how long.
     pub lifetime: Lifetime,
     /// What signed it, and so with which key.
@@ -143,21 +160,35 @@ impl App {
         rule: &Rule,
         asserted_user: Option<&str>,
         now: UnixTime,
-    ) -> Result<Admitted, Refusal> {
+    ) -> Result<Admitted, Refused> {
+        let user = match self.map_user(&session, rule, now) {
+            Ok(user) => user,
+            Err(reason) => return Err(Refused { reason, user: session.subject }),
+        };
+        match self.refusal(&user, &session, asserted_user) {
+            Some(reason) => Err(Refused { reason, user: user.as_str().to_owned() }),
+            None => Ok(Admitted { user, session }),
+        }
+    }
+
+    fn map_user(&self, session: &Session, rule: &Rule, now: UnixTime) -> Result<UserId, Refusal> {
         if self.policy.within_session && session.ends_at.is_none_or(|end| end.since(now) < 1) {
             return Err(Refusal::SessionTooShort);
         }
-        let user = self.policy.user_id.map(&session.subject, &rule.user_prefix)?;
-        if is_administrator(user.as_str()) || self.policy.deny_users.iter().any(|denied| denied == user.as_str()) {
-            return Err(Refusal::UserNotPermitted);
+        Ok(self.policy.user_id.map(&session.subject, &rule.user_prefix)?)
+    }
+
+    fn refusal(&self, user: &UserId, session: &Session, asserted_user: Option<&str>) -> Option<Refusal> {
+        let is_denied = self.policy.deny_users.iter().any(|denied| denied == user.as_str());
+        if is_administrator(user.as_str()) || is_denied {
+            Some(Refusal::UserNotPermitted)
+        } else if !self.policy.require.all_hold(&session.document) {
+            Some(Refusal::RequirementUnmet)
+        } else if asserted_user.is_some_and(|asserted| asserted != user.as_str()) {
+            Some(Refusal::UserMismatch)
+        } else {
+            None
         }
-        if !self.policy.require.all_hold(&session.document) {
-            return Err(Refusal::RequirementUnmet);
-        }
-        if asserted_user.is_some_and(|asserted| asserted != user.as_str()) {
-            return Err(Refusal::UserMismatch);
-        }
-        Ok(Admitted { user, session })
     }
 
     /// Signs a `UserSig` for an admitted user, or a `PrivateMapKey` for a room. It lives as long as asked for, or as usual, but
@@ -182,10 +213,10 @@ impl App {
         let lifetime = left.map_or(allowed, |left| allowed.min(left));
         let signer = self.signer();
         let ticket = match room {
-            None => signer.user_sig(user, now, lifetime),
+            None => Ticket::UserSig(signer.user_sig(user, now, lifetime)),
             Some((room, privileges)) => {
                 let privileges = self.privileges_in(room, *privileges, session)?;
-                signer.private_map_key(user, room, privileges, now, lifetime)
+                Ticket::PrivateMapKey(signer.private_map_key(user, room, privileges, now, lifetime))
             }
         };
         Ok(Issued { ticket, lifetime, signer })

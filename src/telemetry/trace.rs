@@ -29,9 +29,50 @@ pub use otlp::{continue_from, outgoing};
 #[cfg(feature = "otlp")]
 pub(super) use otlp::{layer, start};
 
-/// Makes `span` a part of the trace that a caller's `traceparent` names (W3C Trace Context).
+/// The trace that a caller's request belongs to: a `traceparent` of version 00 (W3C Trace Context), as it was written.
+pub struct Traceparent([u8; 55]);
+
+impl Traceparent {
+    /// Reads the header's value; `None` where it is malformed.
+    pub fn parse(value: &[u8]) -> Option<Self> {
+        let (known, rest) = value.split_first_chunk::<55>()?;
+        let this = Self(*known);
+        let is_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let is_id = |part: &str| is_hex(part) && part.bytes().any(|byte| byte != b'0');
+        let text = str::from_utf8(&this.0).ok()?;
+        // Later versions may append parts; version ff is invalid.
+        let has_known_form = match &text[..2] {
+            "ff" => false,
+            "00" => rest.is_empty(),
+            later => is_hex(later) && (rest.is_empty() || rest.starts_with(b"-")),
+        };
+        let has_separators = [2, 35, 52].iter().all(|at| known[*at] == b'-');
+        let is_valid = has_known_form
+            && has_separators
+            && is_id(this.trace_id())
+            && is_id(this.parent_id())
+            && is_hex(&text[53..]);
+        is_valid.then_some(this)
+    }
+
+    /// The trace, 32 hex digits.
+    pub fn trace_id(&self) -> &str {
+        self.part(3..35)
+    }
+
+    /// The caller's span in it, 16 hex digits.
+    pub fn parent_id(&self) -> &str {
+        self.part(36..52)
+    }
+
+    fn part(&self, range: std::ops::Range<usize>) -> &str {
+        str::from_utf8(&self.0[range]).unwrap_or_default()
+    }
+}
+
+/// Makes `span` a part of the caller's trace.
 #[cfg(not(feature = "otlp"))]
-pub fn continue_from<'a>(_span: &Span, _traceparent: impl FnOnce() -> Option<&'a str>) {}
+pub fn continue_from(_span: &Span, _caller: Option<&Traceparent>) {}
 
 /// The `traceparent` with which a back end continues the trace of the current span; `None` where nothing is traced.
 #[cfg(not(feature = "otlp"))]
@@ -45,8 +86,9 @@ mod otlp {
     use std::io;
     use std::time::Duration;
 
+    use opentelemetry::Context;
     use opentelemetry::propagation::TextMapPropagator;
-    use opentelemetry::trace::TracerProvider;
+    use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState, TracerProvider};
     use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
     use opentelemetry_sdk::Resource;
     use opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -57,7 +99,7 @@ mod otlp {
     use tracing_subscriber::layer::Layer;
     use tracing_subscriber::registry::LookupSpan;
 
-    use super::{Span, TARGET, TRACEPARENT, TraceSettings};
+    use super::{Span, TARGET, TRACEPARENT, TraceSettings, Traceparent};
 
     /// How long the collector may take to accept a batch.
     const TIMEOUT: Duration = Duration::from_secs(5);
@@ -98,16 +140,19 @@ mod otlp {
         layer.with_filter(Targets::new().with_target(TARGET, tracing::Level::INFO))
     }
 
-    /// Makes `span` a part of the trace that a caller's `traceparent` names (W3C Trace Context).
+    /// Makes `span` a part of the caller's trace.
     ///
-    /// Its `tracestate` is not looked at: nothing that a caller has written goes on to a back end.
-    pub fn continue_from<'a>(span: &Span, traceparent: impl FnOnce() -> Option<&'a str>) {
-        if !span.is_disabled() {
-            let named = traceparent().map(|value| (TRACEPARENT.to_owned(), value.to_owned()));
-            let context: HashMap<_, _> = named.into_iter().collect();
-            // An error says that the span has begun, which it has not.
-            let _ = span.set_parent(TraceContextPropagator::new().extract(&context));
-        }
+    /// A `tracestate` is not read: nothing that a caller has written goes on to a back end.
+    pub fn continue_from(span: &Span, caller: Option<&Traceparent>) {
+        let Some(caller) = caller.filter(|_| !span.is_disabled()) else { return };
+        let (Ok(trace), Ok(parent)) = (TraceId::from_hex(caller.trace_id()), SpanId::from_hex(caller.parent_id()))
+        else {
+            return;
+        };
+        let flags = u8::from_str_radix(caller.part(53..55), 16).map_or(TraceFlags::NOT_SAMPLED, TraceFlags::new);
+        let caller = SpanContext::new(trace, parent, flags, true, TraceState::NONE);
+        // An error says that the span has begun, which it has not.
+        let _ = span.set_parent(Context::new().with_remote_span_context(caller));
     }
 
     /// The `traceparent` with which a back end continues the trace of the current span; `None` where nothing is traced.
@@ -119,5 +164,38 @@ mod otlp {
         let mut headers = HashMap::new();
         TraceContextPropagator::new().inject_context(&span.context(), &mut headers);
         headers.remove(TRACEPARENT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_traceparent_is_read_only_when_well_formed() {
+        let trace_id = |value: &str| Traceparent::parse(value.as_bytes()).map(|caller| caller.trace_id().to_owned());
+        let trace = Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned());
+        for good in [
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
+        ] {
+            assert_eq!(trace_id(good), trace, "{good}");
+        }
+        for bad in [
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
+            "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01x",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00_4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0g",
+            "00-4bf92f3577b34da6a3ce929d0e0e473\u{e9}-0f067aa0ba902b7-01",
+            "00",
+            "",
+        ] {
+            assert_eq!(trace_id(bad), None, "{bad}");
+        }
     }
 }

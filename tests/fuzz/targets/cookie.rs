@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use sha2::Sha256;
 use std::sync::LazyLock;
 use usersig::http::WatchedRule;
-use usersig::http::credential::present;
+use usersig::http::extract::credential::find;
 use usersig::metrics::Metrics;
 use usersig::session::{Check, CredentialSource, Demands, JwtCheck, Keys, Pointer, Rule, Unwrap, VerificationKey};
 
@@ -63,7 +63,7 @@ fuzz_target!(|input: &[u8]| {
             headers.append(name, value);
         }
     }
-    if let Some((watched, Ok(credential))) = present(RULES.iter(), &headers) {
+    if let Some((watched, Ok(credential))) = find(RULES.iter(), &headers) {
         let text = credential.as_str();
         assert!(!text.is_empty() && text.len() <= 8192 && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
         let is_cookie = matches!(watched.rule.source, CredentialSource::Cookie(_));

@@ -6,7 +6,7 @@ use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderMap, HeaderValue, X_FORWARDED_FOR};
 
 /// The caller's address: the peer's, or what the outermost of `trusted_hops` proxies says of its own.
-pub(super) fn of(request: &HttpRequest, trusted_hops: usize) -> IpAddr {
+pub(crate) fn of(request: &HttpRequest, trusted_hops: usize) -> IpAddr {
     let peer = request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
     forwarded(request.headers(), trusted_hops).unwrap_or(peer)
 }

@@ -5,11 +5,17 @@
 
 use std::str::FromStr;
 
+use actix_web::http::Method;
 use actix_web::http::header::{
-    self, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, HeaderMap,
-    HeaderName, HeaderValue,
+    self, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
+    HeaderMap, HeaderName, HeaderValue,
 };
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 
+use crate::http::State;
+use crate::http::problem::{Code, Problem};
 use crate::session::{CredentialSource, Rule};
 
 /// A web origin as browsers send it: scheme, host and perhaps a port, in lower case.
@@ -39,15 +45,15 @@ impl FromStr for Origin {
 }
 
 /// The pages of other hosts that may use the service with the user's cookie.
-pub(super) struct OriginPolicy {
+pub(crate) struct OriginPolicy {
     allowed: Vec<Origin>,
     /// The headers that such a page may send: the rules' own among them.
-    pub request_headers: String,
+    request_headers: String,
 }
 
 impl OriginPolicy {
     /// A policy that lets in `allowed`, with the credential headers of `rules`.
-    pub(super) fn new(allowed: Vec<Origin>, rules: &[Rule]) -> Self {
+    pub(crate) fn new(allowed: Vec<Origin>, rules: &[Rule]) -> Self {
         let mut request_headers = String::from("authorization, content-type, x-request-id, traceparent");
         for rule in rules {
             if let CredentialSource::Header(name) = &rule.source {
@@ -59,30 +65,52 @@ impl OriginPolicy {
     }
 
     /// Whether a request may use a cookie: it comes from the service's own origin, or from an allowed one.
-    pub(super) fn admits_cookie(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn admits_cookie(&self, headers: &HeaderMap) -> bool {
         headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "same-origin") || self.listed(headers).is_some()
     }
 
     /// The allowed origin from which a request comes.
-    pub(super) fn listed(&self, headers: &HeaderMap) -> Option<&Origin> {
+    pub(crate) fn listed(&self, headers: &HeaderMap) -> Option<&Origin> {
         let origin = headers.get(header::ORIGIN)?;
         // Two Origin headers are no browser's.
         let only = headers.get_all(header::ORIGIN).nth(1).is_none();
         self.allowed.iter().find(|Origin(allowed)| allowed == origin).filter(|_| only)
     }
 
-    /// Adds what lets the page of an allowed origin read the answer.
-    pub(super) fn expose(&self, request: &HeaderMap, answer: &mut HeaderMap) {
+    /// Adds what lets `reader`, the page of an allowed origin, read the answer.
+    pub(super) fn expose(&self, reader: Option<Origin>, answer: &mut HeaderMap) {
         if self.allowed.is_empty() {
             return;
         }
         answer.insert(header::VARY, HeaderValue::from_static("origin"));
-        if let Some(Origin(origin)) = self.listed(request) {
-            answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        if let Some(Origin(origin)) = reader {
+            answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             answer.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
             answer.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after, x-request-id"));
         }
     }
+}
+
+/// Answers every method that a route does not take: a browser that asks whether a page of another origin may call, with what
+/// it may; everything else with a 405.
+pub(crate) fn preflight(
+    state: &Data<State>,
+    request: &HttpRequest,
+    methods: &'static str,
+) -> Result<HttpResponse, Problem> {
+    let headers = request.headers();
+    let is_question = [header::ORIGIN, ACCESS_CONTROL_REQUEST_METHOD].iter().all(|name| headers.contains_key(name));
+    if *request.method() != Method::OPTIONS || !is_question {
+        return Err(Problem::method_not_allowed(methods));
+    }
+    if state.origins.listed(headers).is_none() {
+        return Err(Problem::new(Code::OriginDenied, "this origin is not in allowed_origins"));
+    }
+    let mut response = HttpResponse::NoContent();
+    response.insert_header((ACCESS_CONTROL_ALLOW_METHODS, methods));
+    response.insert_header((ACCESS_CONTROL_ALLOW_HEADERS, state.origins.request_headers.as_str()));
+    response.insert_header((ACCESS_CONTROL_MAX_AGE, 600));
+    Ok(response.finish())
 }
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");

@@ -2,36 +2,38 @@
 
 use actix_web::http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue};
 
-use super::WatchedRule;
+use crate::http::WatchedRule;
 use crate::session::{CredentialSource, Denial, PresentedCredential};
 
 /// The first of an app's rules whose credential is present, with that credential; an empty credential is an absent one.
 ///
 /// `None` when no rule's is present. A credential that cannot be one is the rule's all the same: it never falls through
 /// to the next.
-pub fn present<'a>(
+pub fn find<'a>(
     mut rules: impl Iterator<Item = &'a WatchedRule>,
     headers: &HeaderMap,
 ) -> Option<(&'a WatchedRule, Result<PresentedCredential, Denial>)> {
-    rules.find_map(|watched| Some((watched, find(&watched.rule.source, headers)?)))
+    rules.find_map(|watched| Some((watched, present(&watched.rule.source, headers)?)))
 }
 
-fn find(source: &CredentialSource, headers: &HeaderMap) -> Option<Result<PresentedCredential, Denial>> {
+fn present(source: &CredentialSource, headers: &HeaderMap) -> Option<Result<PresentedCredential, Denial>> {
     match source {
         CredentialSource::Cookie(name) => {
-            let cookie = only(headers.get_all(COOKIE).flat_map(|value| cookies(value.as_bytes(), name)))?;
+            let cookie = single_value(headers.get_all(COOKIE).flat_map(|value| cookies(value.as_bytes(), name)))?;
             Some(cookie.and_then(|cookie| {
                 let is_cookie = cookie.as_str().bytes().all(is_cookie_octet);
                 if is_cookie { Ok(cookie) } else { Err(Denial::NotACookie) }
             }))
         }
-        CredentialSource::Header(name) => only(headers.get_all(name.as_str()).map(HeaderValue::as_bytes)),
-        CredentialSource::Bearer => only(headers.get_all(AUTHORIZATION).filter_map(|value| bearer(value.as_bytes()))),
+        CredentialSource::Header(name) => single_value(headers.get_all(name.as_str()).map(HeaderValue::as_bytes)),
+        CredentialSource::Bearer => {
+            single_value(headers.get_all(AUTHORIZATION).filter_map(|value| bearer(value.as_bytes())))
+        }
     }
 }
 
 /// The one value of a credential that may be there several times, if it says the same each time.
-fn only<'a>(values: impl Iterator<Item = &'a [u8]>) -> Option<Result<PresentedCredential, Denial>> {
+fn single_value<'a>(values: impl Iterator<Item = &'a [u8]>) -> Option<Result<PresentedCredential, Denial>> {
     let mut present = values.filter(|value| !value.is_empty());
     let first = present.next()?;
     let is_only = present.all(|other| other == first);

@@ -1,0 +1,188 @@
+//! What a caller asks for, in the query of a GET or the body of a POST: alike in both, nothing unknown, nothing twice.
+
+use std::fmt::Display;
+
+use actix_web::dev::Payload;
+use actix_web::http::Method;
+use actix_web::{FromRequest, HttpRequest};
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+use serde::de::value::{self, MapDeserializer};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::body;
+use crate::http::problem::Problem;
+use crate::ticket::{FieldError, Privileges, Room, SdkAppId};
+
+/// A request for a ticket.
+pub(crate) struct TicketRequest {
+    /// Which app; needed where several are configured.
+    pub(crate) app: Option<SdkAppId>,
+    /// The user that the caller expects to be.
+    pub(crate) asserted_user: Option<String>,
+    /// The lifetime asked for, in seconds; at least 1.
+    pub(crate) expire: Option<u64>,
+    /// The room of a `PrivateMapKey`, and the privileges there; without them, all that the app grants.
+    pub(crate) room: Option<(Room, Option<Privileges>)>,
+}
+
+/// The parameters of `/v1/usersig`.
+pub(crate) struct UserSigParameters(pub(crate) TicketRequest);
+
+/// The parameters of `/v1/private-map-key`.
+pub(crate) struct PrivateMapKeyParameters(pub(crate) TicketRequest);
+
+impl FromRequest for UserSigParameters {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        async move {
+            let parameters = Parameters::read(&request, payload).await?;
+            if let Some(room) = parameters.room_parameter() {
+                let detail = format!("{room} is a parameter of /v1/private-map-key, and not of this path");
+                return Err(Problem::invalid_request(detail));
+            }
+            Ok(Self(parameters.ticket_request(None)?))
+        }
+        .boxed_local()
+    }
+}
+
+impl FromRequest for PrivateMapKeyParameters {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        async move {
+            let parameters = Parameters::read(&request, payload).await?;
+            let room = parameters.room()?;
+            Ok(Self(parameters.ticket_request(Some(room))?))
+        }
+        .boxed_local()
+    }
+}
+
+/// All parameters of both paths, as they came.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Parameters {
+    #[serde(default, alias = "sdkAppID", alias = "SDKAppID", alias = "sdkappid")]
+    sdk_app_id: Parameter,
+    #[serde(default, alias = "userID", alias = "userid", alias = "identifier")]
+    user_id: Parameter,
+    #[serde(default)]
+    expire: Parameter,
+    #[serde(default)]
+    room_id: Parameter,
+    #[serde(default)]
+    room_str: Parameter,
+    #[serde(default)]
+    privileges: Parameter,
+    /// Whether they stand in a query, where all is text.
+    #[serde(skip)]
+    in_query: bool,
+}
+
+impl Parameters {
+    async fn read(request: &HttpRequest, payload: Payload) -> Result<Self, Problem> {
+        let query = request.query_string();
+        if request.method() == Method::GET {
+            let pairs = MapDeserializer::<_, value::Error>::new(form_urlencoded::parse(query.as_bytes()));
+            let parameters = Self::deserialize(pairs);
+            let parameters = parameters.map_err(|error| Problem::invalid_request(format!("query: {error}")))?;
+            return Ok(Self { in_query: true, ..parameters });
+        }
+        let parameters = body::json(request, payload).await?;
+        if !query.is_empty() {
+            return Err(Problem::invalid_request("a POST takes its parameters in a JSON body, not in the query"));
+        }
+        Ok(parameters)
+    }
+
+    fn ticket_request(&self, room: Option<(Room, Option<Privileges>)>) -> Result<TicketRequest, Problem> {
+        const APP: &str = "sdkAppId (or sdkAppID, SDKAppID, sdkappid)";
+        const USER: &str = "userId (or userID, userid, identifier)";
+        let app = self.sdk_app_id.parse(APP, FieldError::SdkAppId, |app| self.whole(app)?.try_into().ok())?;
+        let is_positive = |seconds: &u64| *seconds > 0;
+        let expire = self
+            .expire
+            .parse("expire", "is whole seconds, at least 1", |expire| self.whole(expire).filter(is_positive))?;
+        let asserted_user = self.user_id.parse(USER, "is the session's user, or left out", |user| {
+            user.as_str().filter(|user| !user.is_empty()).map(str::to_owned)
+        })?;
+        Ok(TicketRequest { app, asserted_user, expire, room })
+    }
+
+    /// The room, and the privileges in it.
+    fn room(&self) -> Result<(Room, Option<Privileges>), Problem> {
+        let number = self.room_id.parse("roomId", FieldError::RoomId, |id| Room::number(self.whole(id)?).ok())?;
+        let text = self.room_str.parse("roomStr", FieldError::RoomStr, |name| Room::text(name.as_str()?).ok())?;
+        let privileges = self.privileges.parse("privileges", FieldError::Privileges, |value| match value {
+            // What is not text is not the name of a privilege either.
+            Value::Array(names) => {
+                Privileges::from_names(names.iter().map(|name| name.as_str().unwrap_or_default())).ok()
+            }
+            mask => self.whole(mask)?.try_into().ok(),
+        })?;
+        let room = number.xor(text);
+        let room = room.ok_or_else(|| Problem::invalid_request("give either roomId (a number) or roomStr (text)"))?;
+        Ok((room, privileges))
+    }
+
+    /// The name of a parameter that says something about a room.
+    fn room_parameter(&self) -> Option<&'static str> {
+        let named = [("roomId", &self.room_id), ("roomStr", &self.room_str), ("privileges", &self.privileges)];
+        named.into_iter().find(|(_, parameter)| parameter.0.is_some()).map(|(name, _)| name)
+    }
+
+    /// The whole number that a value is; in a query that is text of its digits.
+    fn whole(&self, value: &Value) -> Option<u64> {
+        match value {
+            Value::String(digits) if self.in_query => {
+                let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+                is_number.then(|| digits.parse().unwrap_or(u64::MAX))
+            }
+            value => whole(value),
+        }
+    }
+}
+
+/// The whole number that a JSON value is: 1 and 1.0 are the same. One beyond 64 bits is the largest of them.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole and not negative")]
+pub(crate) fn whole(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| {
+        let number = value.as_f64()?;
+        (number.fract() == 0.0 && number >= 0.0).then_some(number as u64)
+    })
+}
+
+/// A parameter's value, if it was given.
+#[derive(Default)]
+pub(crate) struct Parameter(Option<Value>);
+
+impl<'de> Deserialize<'de> for Parameter {
+    /// A null is a value too.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(|value| Self(Some(value)))
+    }
+}
+
+impl Parameter {
+    /// What `parse` makes of the parameter of this name, unless it was not given; `accepted` says what `parse` takes.
+    pub(crate) fn parse<'a, T>(
+        &'a self,
+        name: &str,
+        accepted: impl Display,
+        parse: impl FnOnce(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>, Problem> {
+        let Some(value) = &self.0 else { return Ok(None) };
+        let parsed = parse(value);
+        // Cut where it is long: an answer does not echo.
+        let wrong = || Problem::invalid_request(format!("{name} {accepted}; got {:.60}", value.to_string()));
+        parsed.map(Some).ok_or_else(wrong)
+    }
+}

@@ -1,0 +1,89 @@
+//! The one event of each decision. It names the key by its fingerprint and never holds a ticket, token or cookie.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{error, info, warn};
+
+use super::metrics::Route;
+use super::request_id::RequestId;
+use crate::http::problem::{Code, Problem};
+use crate::telemetry::trace::Traceparent;
+use crate::ticket::{Lifetime, SdkAppId, Signer, UserId};
+
+/// What became of a request.
+pub(crate) enum Outcome<'a> {
+    /// A ticket was issued.
+    Issued(&'a Issuance),
+    /// It was refused, or failed.
+    Refused(&'a Problem),
+    /// It was no request for a ticket, such as a browser's question whether it may send one.
+    Other,
+}
+
+/// A ticket that was issued, as far as the log may know it. The handler leaves it in the extensions of its response.
+pub(crate) struct Issuance {
+    /// The app that it is for.
+    pub(crate) app: SdkAppId,
+    /// The rule that recognised the session.
+    pub(crate) rule: Arc<str>,
+    /// The user that it is for.
+    pub(crate) user: UserId,
+    /// For how long.
+    pub(crate) lifetime: Lifetime,
+    /// What signed it, and so with which key.
+    pub(crate) signer: Arc<Signer>,
+}
+
+/// Logs a decision. What is none is not logged, unless it is our fault.
+pub(super) fn log(id: &RequestId, route: &Route, trace: Option<&Traceparent>, outcome: &Outcome<'_>, took: Duration) {
+    let trace_id = trace.map(Traceparent::trace_id);
+    let parent_id = trace.map(Traceparent::parent_id);
+    let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    let problem = match outcome {
+        Outcome::Issued(Issuance { app, rule, user, lifetime, signer }) => {
+            info!(
+                target: "usersig::audit",
+                request_id = id.as_str(),
+                trace_id,
+                parent_id,
+                kind = route.name,
+                outcome = "issued",
+                app = app.get(),
+                rule = &**rule,
+                user = user.as_str(),
+                expire = lifetime.as_secs(),
+                key = signer.key.fingerprint(),
+                duration_us,
+                "ticket issued"
+            );
+            return;
+        }
+        Outcome::Refused(problem) if route.decides(problem.code) => problem,
+        Outcome::Refused(_) | Outcome::Other => return,
+    };
+    macro_rules! event {
+        ($level:ident, $message:literal) => {
+            $level!(
+                target: "usersig::audit",
+                request_id = id.as_str(),
+                trace_id,
+                parent_id,
+                kind = route.name,
+                outcome = problem.code.as_str(),
+                app = problem.context.app.map(SdkAppId::get),
+                rule = problem.context.rule.as_deref(),
+                user = problem.context.user.as_deref(),
+                step = problem.step,
+                cause = problem.cause.as_deref(),
+                duration_us,
+                $message
+            )
+        };
+    }
+    match problem.code {
+        Code::InternalError => event!(error, "request failed"),
+        Code::SessionCheckUnavailable => event!(warn, "request failed"),
+        _ => event!(info, "ticket refused"),
+    }
+}

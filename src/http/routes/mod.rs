@@ -1,0 +1,4 @@
+//! The routes of the listeners.
+
+pub mod ops;
+pub mod tickets;
