@@ -1,10 +1,11 @@
-//! What the READMEs, the sample configuration and the API description say is what the program does.
+//! What the documents, the sample configuration and the API description say is what the program does.
 
 #[path = "support/mod.rs"]
 #[expect(dead_code, reason = "every suite uses a part of what the suites share")]
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::Path;
 
 use usersig::http::Code;
@@ -12,12 +13,11 @@ use usersig::metrics::Metrics;
 use usersig::ticket::{SdkAppId, SecretKey};
 
 use support::command::Run;
+use support::documents::{Document, blocks, documents, headings, texts};
 use support::keys::P256;
 use support::setup::Setup;
 use support::{CERTIFICATE, SECRET};
 
-const README: &str = include_str!("../README.md");
-const READMES: [&str; 2] = [README, include_str!("../README.zh-CN.md")];
 const SAMPLE: &str = include_str!("../deploy/usersig.toml");
 const OPENAPI: &str = include_str!("../openapi.yaml");
 
@@ -78,58 +78,57 @@ fn the_sample_with_every_key_is_accepted() {
     assert_accepted(&sample.replace("decode = \"java-string\"", "decode = \"json\"\nuser = \"/id\""));
 }
 
-/// The code blocks of a README: the language and the text without its indentation.
-fn blocks(readme: &str) -> Vec<(String, String)> {
-    let mut blocks = Vec::new();
-    let mut lines = readme.lines();
-    while let Some(line) = lines.next() {
-        let Some(language) = line.trim_start().strip_prefix("```") else { continue };
-        let indent = line.len() - line.trim_start().len();
-        let block = lines.by_ref().take_while(|line| !line.trim_start().starts_with("```"));
-        let block: Vec<_> = block.map(|line| line.get(indent..).unwrap_or_default()).collect();
-        blocks.push((language.to_owned(), block.join("\n")));
-    }
+/// The TOML blocks of all documents.
+fn toml_blocks() -> Vec<String> {
+    let blocks = texts().into_iter().flat_map(|text| blocks(&text)).filter(|(language, _)| language == "toml");
+    let blocks: Vec<_> = blocks.map(|(_, block)| block).collect();
+    assert!(blocks.len() > 20, "the recipes are among them");
     blocks
 }
 
 #[test]
 fn every_toml_block_is_accepted() {
     const APP: &str = "[[app]]\nsdk_app_id = 1400000000\nsecret = \"env:APP_SECRET\"\n\n";
-    let blocks: Vec<_> = READMES.into_iter().flat_map(blocks).filter(|(language, _)| language == "toml").collect();
-    assert!(blocks.len() > 20, "the recipes are there");
-    for (_, block) in blocks {
+    for block in toml_blocks() {
         let app = if block.contains("[[app]]") { "" } else { APP };
         assert_accepted(&format!("{app}{block}\n"));
     }
 }
 
 #[test]
-fn both_languages_say_the_same() {
-    let [english, chinese] = READMES;
-    assert_eq!(blocks(english), blocks(chinese), "the same code");
-    let levels = |readme: &str| {
-        let mut in_code = false;
-        let mut levels = Vec::new();
-        for line in readme.lines() {
-            in_code ^= line.trim_start().starts_with("```");
-            if !in_code && line.starts_with('#') {
-                levels.push(line.split(' ').next().unwrap_or_default().to_owned());
-            }
+fn every_http_rule_denies_guests() {
+    let (configurations, mut rules) = ([toml_blocks(), vec![SAMPLE.to_owned()]].concat(), 0);
+    for rule in configurations.iter().flat_map(|text| text.split("[[session]]\n").skip(1)) {
+        let lines: Vec<_> = rule.lines().collect();
+        if lines.contains(&"check = \"http\"") {
+            let denies_guests = |line: &&str| line.starts_with("deny_users = [\"0\"");
+            assert!(lines.iter().any(denies_guests), "guests would be users of this rule:\n{rule}");
+            rules += 1;
         }
-        levels
-    };
-    assert_eq!(levels(english), levels(chinese), "the same headings");
-    let rows = |readme: &str| {
-        let rows = readme.lines().filter(|line| line.starts_with('|'));
-        rows.map(|row| literals(row).into_iter().map(str::to_owned).collect::<BTreeSet<_>>()).collect::<Vec<_>>()
-    };
-    for (row, (english, chinese)) in rows(english).into_iter().zip(rows(chinese)).enumerate() {
-        assert_eq!(english, chinese, "row {row} of the tables");
     }
-    assert_eq!(rows(english).len(), rows(chinese).len(), "as many rows");
+    assert!(rules > 10, "{rules} rules");
 }
 
-/// What stands in backticks.
+#[test]
+fn both_languages_have_the_same_blocks_headings_and_literals() {
+    for [english, chinese] in documents() {
+        let both = |what: &str| format!("{what} of {} and {}", english.path, chinese.path);
+        assert_eq!(blocks(&english.text), blocks(&chinese.text), "{}", both("the code blocks"));
+        let levels = |text: &str| headings(text).into_iter().map(|(level, _)| level).collect::<Vec<_>>();
+        assert_eq!(levels(&english.text), levels(&chinese.text), "{}", both("the heading levels"));
+        let rows = |text: &str| {
+            let rows = text.lines().filter(|line| line.starts_with('|'));
+            rows.map(|row| literals(row).into_iter().map(str::to_owned).collect::<BTreeSet<_>>()).collect::<Vec<_>>()
+        };
+        let (english_rows, chinese_rows) = (rows(&english.text), rows(&chinese.text));
+        assert_eq!(english_rows.len(), chinese_rows.len(), "{}", both("the table rows"));
+        for (row, (english, chinese)) in english_rows.iter().zip(&chinese_rows).enumerate() {
+            assert_eq!(english, chinese, "{}", both(&format!("row {row} of the tables")));
+        }
+    }
+}
+
+/// What is in backticks.
 fn literals(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
@@ -137,11 +136,11 @@ fn literals(text: &str) -> Vec<&str> {
 /// Keys with their defaults, where the defaults are values.
 type Keys = BTreeMap<String, Option<String>>;
 
-/// The configuration reference of a README: for the title of each table its keys.
-fn reference(readme: &str) -> BTreeMap<String, Keys> {
+/// The configuration reference in a text: for the title of each table its keys.
+fn reference(text: &str) -> BTreeMap<String, Keys> {
     let mut tables: BTreeMap<String, Keys> = BTreeMap::new();
     let mut title = None;
-    for line in readme.lines() {
+    for line in text.lines() {
         let cells: Vec<_> = line.split('|').map(str::trim).collect();
         let [_, first, default, ..] = cells.as_slice() else {
             title = None;
@@ -194,7 +193,7 @@ fn sample_keys() -> BTreeMap<String, BTreeMap<String, String>> {
     sections
 }
 
-/// The keys that the program takes, as it tells who writes another.
+/// The keys that the program accepts, as it lists them where another is written.
 fn accepted_keys() -> BTreeMap<&'static str, BTreeSet<String>> {
     const OTHER: &str = "no_such_key = 1\n";
     let rule = |check| format!("[[session]]\nname = \"a\"\nfrom = \"bearer\"\ncheck = \"{check}\"\n");
@@ -225,8 +224,8 @@ fn accepted_keys() -> BTreeMap<&'static str, BTreeSet<String>> {
 fn the_reference_the_sample_and_the_program_have_the_same_keys() {
     let sample = sample_keys();
     let accepted = accepted_keys();
-    for readme in READMES {
-        let reference = reference(readme);
+    for text in texts() {
+        let reference = reference(&text);
         let keys = |title: &str| {
             let keys = reference.get(title).unwrap_or_else(|| panic!("a table {title}"));
             keys.keys().cloned().collect::<BTreeSet<_>>()
@@ -235,15 +234,15 @@ fn the_reference_the_sample_and_the_program_have_the_same_keys() {
             reference.keys().find(|title| title.starts_with("`http`")).expect("the keys of several kinds");
         let (common, shared) = (keys("`[[session]]`"), keys(shared_title));
         for (title, accepted) in &accepted {
-            let mut told = keys(&format!("`{title}`"));
+            let mut documented = keys(&format!("`{title}`"));
             if title.starts_with("check") {
-                told.extend(common.iter().cloned());
-                told.extend(shared.intersection(accepted).cloned());
+                documented.extend(common.iter().cloned());
+                documented.extend(shared.intersection(accepted).cloned());
             }
             if *title == "[[app]]" {
-                told.insert("private_map_key".to_owned());
+                documented.insert("private_map_key".to_owned());
             }
-            assert_eq!(&told, accepted, "{title}: the README and the program");
+            assert_eq!(&documented, accepted, "{title}: the documents and the program");
         }
         let somewhere: BTreeSet<_> = accepted.values().flatten().cloned().collect();
         assert!(shared.is_subset(&somewhere), "{shared:?}");
@@ -263,7 +262,7 @@ fn the_reference_the_sample_and_the_program_have_the_same_keys() {
 #[test]
 fn the_reference_and_the_sample_have_the_same_defaults() {
     let sample = sample_keys();
-    for (title, keys) in reference(README) {
+    for (title, keys) in reference(&texts()[0]) {
         let sections: Vec<_> = match title.as_str() {
             "`[[session]]`" => vec!["check = \"http\""],
             title => vec![title.trim_matches('`')],
@@ -278,22 +277,20 @@ fn the_reference_and_the_sample_have_the_same_defaults() {
 }
 
 #[test]
-fn every_error_code_is_told() {
+fn every_error_code_is_documented() {
     for code in Code::ALL {
         let (name, status) = (code.as_str(), code.status().as_u16());
         assert!(OPENAPI.contains(&format!("            - {name}\n")), "{name} in openapi.yaml");
-        for readme in READMES {
-            let rows = || readme.lines().filter(|line| line.starts_with('|'));
-            let row = rows()
-                .find(|row| row.contains(&format!("`{name}`")))
-                .unwrap_or_else(|| panic!("{name} in the READMEs"));
+        for text in texts() {
+            let row = text.lines().find(|line| line.starts_with('|') && line.contains(&format!("`{name}`")));
+            let row = row.unwrap_or_else(|| panic!("{name} in a table of the documents"));
             assert!(row.split('|').nth(1).is_some_and(|cell| cell.contains(&status.to_string())), "{name}: {row}");
         }
     }
 }
 
 #[test]
-fn every_metric_is_told_with_its_labels() {
+fn every_metric_is_documented_with_its_labels() {
     let metrics = Metrics::default();
     let app = SdkAppId::try_from(1).expect("an SDKAppID");
     let key = SecretKey::parse(SECRET).expect("a secret");
@@ -308,20 +305,20 @@ fn every_metric_is_told_with_its_labels() {
     );
     metrics.show_key(app, None, key.fingerprint());
     metrics.key_set_age.with_label_values(&["r"]).set(0.0);
-    let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut exposed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for series in metrics.render(0).lines().filter(|line| line.starts_with("usersig_")) {
         let (name, labels) = series.split_once(['{', ' ']).expect("a value");
         let histogram = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
         let labels = labels.split(',').filter_map(|label| Some(label.split_once('=')?.0)).filter(|name| *name != "le");
-        told.entry(histogram.unwrap_or(name).to_owned()).or_default().extend(labels.map(str::to_owned));
+        exposed.entry(histogram.unwrap_or(name).to_owned()).or_default().extend(labels.map(str::to_owned));
     }
-    for readme in READMES {
-        let rows = readme.lines().filter(|line| line.starts_with("| `usersig_"));
+    for text in texts() {
+        let rows = text.lines().filter(|line| line.starts_with("| `usersig_"));
         let rows = rows.map(|row| {
             let cells: Vec<_> = row.split('|').collect();
             (literals(cells[1])[0].to_owned(), literals(cells[2]).into_iter().map(str::to_owned).collect())
         });
-        assert_eq!(rows.collect::<BTreeMap<_, BTreeSet<_>>>(), told);
+        assert_eq!(rows.collect::<BTreeMap<_, BTreeSet<_>>>(), exposed);
     }
 }
 
@@ -330,21 +327,27 @@ fn every_alert_is_explained() {
     const RULES: &str = include_str!("../deploy/prometheus/rules.yaml");
     let alerts = || RULES.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
     assert_ne!(alerts().count(), 0);
-    for (alert, readme) in alerts().flat_map(|alert| READMES.map(|readme| (alert, readme))) {
-        assert!(readme.contains(&format!("\n#### {alert}\n")), "{alert} has no heading, to which its runbook leads");
+    for text in texts() {
+        let headings = headings(&text);
+        for alert in alerts() {
+            let has_heading = headings.iter().any(|(_, anchor)| *anchor == alert.to_lowercase());
+            assert!(has_heading, "{alert} has no heading, to which its runbook leads");
+        }
     }
 }
 
 #[test]
-fn every_command_and_file_that_is_named_exists() {
-    assert!(
-        READMES.iter().all(|readme| readme.contains(concat!("Rust ", env!("CARGO_PKG_RUST_VERSION")))),
-        "the Rust that it needs"
-    );
+fn the_required_rust_is_documented() {
+    let required = concat!("Rust ", env!("CARGO_PKG_RUST_VERSION"));
+    assert!(texts().iter().all(|text| text.contains(required)), "{required}");
+}
+
+#[test]
+fn every_documented_command_exists() {
     let help = Run::new(&["--help"]).finish().stdout;
-    for readme in READMES {
-        let code = blocks(readme).into_iter().map(|(_, block)| block).collect::<Vec<_>>().join("\n");
-        let inline = readme.lines().flat_map(literals).collect::<Vec<_>>().join("\n");
+    for text in texts() {
+        let code = blocks(&text).into_iter().map(|(_, block)| block).collect::<Vec<_>>().join("\n");
+        let inline = text.lines().flat_map(literals).collect::<Vec<_>>().join("\n");
         for line in [code, inline].iter().flat_map(|text| text.lines()) {
             let Some(command) = line.trim().strip_prefix("usersig ").and_then(|rest| rest.split(' ').next()) else {
                 continue;
@@ -352,12 +355,37 @@ fn every_command_and_file_that_is_named_exists() {
             let known = command == "--help" || help.contains(&format!("\n  {command} "));
             assert!(known, "usersig {command}");
         }
-        let links = readme.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-        let images = readme.split("<img src=\"").skip(1).filter_map(|rest| rest.split('"').next());
-        for link in links.chain(images) {
-            let is_file = !link.starts_with('#') && !link.contains("://");
-            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(link);
-            assert!(!is_file || path.exists(), "{link}");
+    }
+}
+
+/// The links and images of a document.
+fn links(text: &str) -> Vec<&str> {
+    let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let images = text.split("<img src=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    links.chain(images).filter(|link| !link.contains("://")).collect()
+}
+
+#[test]
+fn every_link_leads_to_a_file_and_a_heading() {
+    for Document { path, text } in documents().iter().flatten() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        for link in links(text) {
+            let (file, anchor) = link.split_once('#').map_or((link, None), |(file, anchor)| (file, Some(anchor)));
+            let target = if file.is_empty() { page.clone() } else { page.with_file_name(file) };
+            assert!(target.exists(), "{path}: {link}");
+            if let Some(anchor) = anchor {
+                let text = fs::read_to_string(&target).expect("a document");
+                assert!(headings(&text).iter().any(|(_, heading)| heading == anchor), "{path}: no heading for {link}");
+            }
         }
+    }
+}
+
+#[test]
+fn every_page_is_linked_from_the_readme_of_its_language() {
+    let documents = documents();
+    let (readmes, pages) = documents.split_first().expect("the READMEs");
+    for (readme, page) in pages.iter().flat_map(|pair| readmes.iter().zip(pair)) {
+        assert!(links(&readme.text).contains(&page.path.as_str()), "{} does not link {}", readme.path, page.path);
     }
 }

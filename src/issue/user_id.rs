@@ -145,8 +145,7 @@ mod tests {
             let mut all =
                 vec![subject.clone(), subject.to_lowercase(), subject.to_uppercase(), subject.replace('-', "")];
             if is_stripped_uuid(&subject) {
-                let [a, b, c, d, e] = [0..8, 8..12, 12..16, 16..20, 20..32].map(|range| &subject[range]);
-                let uuid = format!("{a}-{b}-{c}-{d}-{e}");
+                let uuid = [0..8, 8..12, 12..16, 16..20, 20..32].map(|range| &subject[range]).join("-");
                 all.extend([uuid.to_lowercase(), uuid.to_uppercase(), uuid]);
             }
             all

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::support::documents::texts;
 use crate::tools::{python_tool, read, repository, scratch, stdout_of};
 
 #[test]
@@ -14,7 +15,7 @@ fn compose_accepts_the_file_and_every_mounted_file_is_there() {
     let project: Value = serde_json::from_str(&text).expect("JSON");
     let services = project["services"].as_object().expect("services");
     assert_eq!(services.keys().collect::<Vec<_>>(), ["prometheus", "redis", "usersig"]);
-    assert_eq!(project["networks"]["default"]["name"], "usersig_default", "the READMEs let a back end into it");
+    assert_eq!(project["networks"]["default"]["name"], "usersig_default", "the documents connect a back end to it");
     for (name, service) in services {
         assert_eq!(service["security_opt"][0], "no-new-privileges:true", "{name}");
         assert_eq!(service["cap_drop"][0], "ALL", "{name}");
@@ -29,14 +30,14 @@ fn compose_accepts_the_file_and_every_mounted_file_is_there() {
 }
 
 #[test]
-fn the_readmes_make_each_secret_that_its_configuration_reads() {
+fn the_documented_commands_create_each_secret_that_its_configuration_reads() {
     let toml = read("deploy/compose/usersig.toml");
     let read_files = toml.split('"').filter_map(|text| text.strip_prefix("file:/run/secrets/usersig/"));
     let read_files: Vec<&str> = read_files.collect();
-    for readme in ["README.md", "README.zh-CN.md"].map(read) {
-        let commands = readme.lines().filter(|line| line.starts_with("sudo install -o 65532 -m 0400 "));
-        let made: Vec<&str> = commands.filter_map(|line| line.split(" deploy/compose/secrets/").nth(1)).collect();
-        assert_eq!(made, read_files);
+    for text in texts() {
+        let commands = text.lines().filter(|line| line.starts_with("sudo install -o 65532 -m 0400 "));
+        let created: Vec<&str> = commands.filter_map(|line| line.split(" deploy/compose/secrets/").nth(1)).collect();
+        assert_eq!(created, read_files);
     }
 }
 

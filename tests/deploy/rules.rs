@@ -4,7 +4,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::tools::{read, repository, stdout_of, yaml_file};
+use crate::support::documents::{documents, headings};
+use crate::tools::{repository, stdout_of, yaml_file};
 
 #[test]
 fn promtool_accepts_the_rules_and_their_tests_pass() {
@@ -31,18 +32,17 @@ fn every_alert_is_made_to_fire_and_to_stay_silent() {
 
 #[test]
 fn every_alert_leads_to_its_runbook() {
-    let headings: Vec<String> = read("README.md")
-        .lines()
-        .filter(|line| line.starts_with('#'))
-        .map(|line| line.trim_start_matches('#').trim().replace('`', "").to_lowercase().replace(' ', "-"))
-        .collect();
-    let translated = read("README.zh-CN.md");
+    let documents = documents();
     for alert in alerts() {
         let name = alert["alert"].as_str().expect("a name");
-        let anchor = alert["annotations"]["runbook"].as_str().and_then(|runbook| runbook.strip_prefix("README.md#"));
-        assert_eq!(anchor, Some(name.to_lowercase().as_str()), "{name}");
-        assert!(headings.iter().any(|heading| heading == &name.to_lowercase()), "README.md has no section {name}");
-        assert!(translated.contains(name), "README.zh-CN.md does not tell of {name}");
+        let runbook = alert["annotations"]["runbook"].as_str().and_then(|runbook| runbook.split_once('#'));
+        let (path, anchor) = runbook.expect("a document and a heading");
+        assert_eq!(anchor, name.to_lowercase());
+        let pair = documents.iter().find(|[english, _]| english.path == path);
+        for document in pair.unwrap_or_else(|| panic!("{name}: no document {path}")) {
+            let has_heading = headings(&document.text).iter().any(|(_, heading)| heading == anchor);
+            assert!(has_heading, "{} has no section {name}", document.path);
+        }
         assert!(["critical", "warning"].iter().any(|severity| alert["labels"]["severity"] == *severity), "{name}");
     }
 }

@@ -8,17 +8,16 @@ use serde_json::{Value, json};
 
 use crate::manifests::{find, kind};
 use crate::support::backend::{Backend, Reply};
-use crate::tools::{Kustomization, kustomizations, python_tool, read, scratch, stdout_of};
-
-const READMES: [&str; 2] = ["README.md", "README.zh-CN.md"];
+use crate::support::documents::texts;
+use crate::tools::{Kustomization, kustomizations, python_tool, scratch, stdout_of};
 
 /// The keys of a Secret.
 type Keys = BTreeSet<String>;
 
 #[test]
-fn every_secret_that_is_read_is_made_and_every_secret_that_is_made_is_read() {
-    let [told, translated] = READMES.map(created_by_hand);
-    assert_eq!(told, translated);
+fn every_secret_that_is_read_is_created_and_every_created_one_is_read() {
+    let [created, translated] = texts().map(|text| created_by_hand(&text));
+    assert_eq!(created, translated);
     let mut needed = BTreeSet::new();
     for Kustomization { name: place, documents, .. } in kustomizations() {
         let mut held = held(documents);
@@ -30,7 +29,7 @@ fn every_secret_that_is_read_is_made_and_every_secret_that_is_made_is_read() {
         }
         assert!(held.is_empty(), "{place}: nothing reads {held:?}");
     }
-    assert_eq!(told, needed, "the READMEs create, the kustomizations need");
+    assert_eq!(created, needed, "the documented commands create, the kustomizations need");
 }
 
 /// For each Secret that the pod mounts, the keys that its configuration names as files.
@@ -71,9 +70,8 @@ fn held(documents: &[Value]) -> BTreeMap<String, Keys> {
     documents.iter().filter(is_one).map(entry).collect()
 }
 
-/// The Secrets that a README's commands create.
-fn created_by_hand(readme: &str) -> BTreeSet<(String, Keys)> {
-    let text = read(readme);
+/// The Secrets that the documented commands create.
+fn created_by_hand(text: &str) -> BTreeSet<(String, Keys)> {
     let commands = text.lines().filter_map(|line| line.strip_prefix("kubectl -n usersig create secret generic "));
     let secret = |command: &str| {
         let (name, files) = command.split_once(' ').expect("files");
@@ -85,7 +83,7 @@ fn created_by_hand(readme: &str) -> BTreeSet<(String, Keys)> {
 
 #[test]
 fn a_rotation_changes_the_key_of_its_app_alone() {
-    for readme in READMES {
+    for text in texts() {
         let server = Backend::start(|request| match (request.method.as_str(), request.path.split('?').next()) {
             (_, Some("/api")) => Reply::json(json!({ "kind": "APIVersions", "versions": ["v1"] })),
             (_, Some("/apis")) => Reply::json(json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": [] })),
@@ -102,7 +100,6 @@ fn a_rotation_changes_the_key_of_its_app_alone() {
             })),
             (method, path) => panic!("{method} {path:?}"),
         });
-        let text = read(readme);
         let start = text.find("   printf '{\"data\":").expect("the command");
         let command =
             &text[start..text[start..].find("kubectl -n usersig rollout").map(|end| start + end).expect("the next")];
@@ -117,10 +114,10 @@ fn a_rotation_changes_the_key_of_its_app_alone() {
                 .env("HOME", &directory),
         );
         let patches: Vec<_> = server.seen().into_iter().filter(|request| request.method == "PATCH").collect();
-        assert_eq!(patches.len(), 1, "{readme}");
+        assert_eq!(patches.len(), 1, "{command}");
         assert_eq!(patches[0].header("content-type"), "application/strategic-merge-patch+json");
         let encoded = stdout_of(Command::new("base64").args(["-w0", "app.key"]).current_dir(&directory));
         let patch: Value = serde_json::from_str(&patches[0].body).expect("JSON");
-        assert_eq!(patch, json!({ "data": { "1400000000": encoded } }), "{readme}");
+        assert_eq!(patch, json!({ "data": { "1400000000": encoded } }), "{command}");
     }
 }

@@ -110,7 +110,7 @@ pub(crate) fn kustomizations() -> &'static [Kustomization] {
 /// How the overlay for production names its components.
 const COMPONENT: &str = "  - ../../components/";
 
-/// The overlay for production, copied as the README says, and its lines for some components taken out.
+/// The overlay for production, copied as the documents say, and its lines for some components taken out.
 fn production_without(components: &[&str]) -> Kustomization {
     let name = format!("production without {}", components.join(", "));
     let directory = scratch(&name);

@@ -1,10 +1,10 @@
-// The 1.x call style of examples/legacy and of the READMEs, in Chromium against the real service: what it posts to Tencent is
+// The 1.x call style of examples/legacy and of the documents, in Chromium against the real service: what it posts to Tencent is
 // verified there.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EXPIRED, verify } from '../../examples/h5/stand-in/ticket.mjs';
 import { startBackEnd } from './back-end.mjs';
-import { APP, SECRET, SESSION_SECRET, freePort, path, person, readmeBlocks, startService, suite } from './support.mjs';
+import { APP, SECRET, SESSION_SECRET, freePort, path, person, documentBlocks, startService, suite } from './support.mjs';
 
 const shared = suite();
 
@@ -58,7 +58,7 @@ test('1.x: webim.login with our answer, one more try for an expired ticket, and 
     asked = 0;
     return since;
   };
-  const snippets = readmeBlocks('js', 'webim.login');
+  const snippets = documentBlocks('js', 'webim.login');
 
   assert.deepEqual(await enter(), { status: 401, code: 'missing_credential', message: 'send the cookie or the token of a login session' });
   assert.deepEqual(seen(), [1, []]);

@@ -1,11 +1,11 @@
-// The READMEs' TypeScript compiles as it stands, against the file to copy and Tencent's own declarations.
+// The documents' TypeScript compiles unchanged, against the file to copy and Tencent's own declarations.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { copyFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { folder, path, readmeBlocks } from './support.mjs';
+import { folder, path, documentBlocks } from './support.mjs';
 
 const COMPILER = path('../../examples/h5/node_modules/typescript/bin/tsc');
 // What the reader has already.
@@ -25,8 +25,8 @@ const OPTIONS = {
   skipLibCheck: true, noEmit: true,
 };
 
-test('every TypeScript block of the READMEs compiles', async (t) => {
-  const blocks = readmeBlocks('ts');
+test('every TypeScript block of the documents compiles', async (t) => {
+  const blocks = documentBlocks('ts');
   assert.ok(blocks.some((block) => block.includes('privateMapKey')));
   const work = folder(t);
   symlinkSync(path('./node_modules'), join(work, 'node_modules'));

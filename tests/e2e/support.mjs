@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,12 +24,16 @@ const DEADLINE = 30_000;
 
 export const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
 
-/** The blocks of both READMEs that are written in `language` and hold `part`. */
-export function readmeBlocks(language, part = '') {
-  return ['README.md', 'README.zh-CN.md'].flatMap((name) => {
-    const blocks = readFileSync(path(`../../${name}`), 'utf8').split(`\n\`\`\`${language}\n`).slice(1).map((rest) => rest.split('\n```')[0]);
-    const found = blocks.filter((block) => block.includes(part));
-    if (!found.length) throw new Error(`${name} has no ${language} block with ${part}`);
+/** The blocks of the documents in both languages, the READMEs and every page of docs/, that are written in `language` and hold `part`. */
+export function documentBlocks(language, part = '') {
+  return [['README.md', 'docs'], ['README.zh-CN.md', 'docs/zh-CN']].flatMap(([readme, folder]) => {
+    const pages = readdirSync(path(`../../${folder}`)).filter((name) => name.endsWith('.md')).sort();
+    const found = [readme, ...pages.map((name) => `${folder}/${name}`)].flatMap((name) => {
+      const text = readFileSync(path(`../../${name}`), 'utf8');
+      const blocks = text.split(`\n\`\`\`${language}\n`).slice(1).map((rest) => rest.split('\n```')[0]);
+      return blocks.filter((block) => block.includes(part));
+    });
+    if (!found.length) throw new Error(`neither ${readme} nor a page of ${folder} has a ${language} block with ${part}`);
     return found;
   });
 }

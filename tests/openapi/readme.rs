@@ -1,18 +1,13 @@
-//! Every curl line of the READMEs is tried on a running service.
+//! Every curl line of the documents is run against the service.
 
 use std::process::Command;
 
 use super::support::SESSION_SECRET;
 use super::support::client::Client;
+use super::support::documents::{blocks, texts};
 use super::{alice, described_service, run};
 
-/// The shell blocks of a README that call curl.
-fn curl_blocks(readme: &str) -> Vec<String> {
-    let blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
-    blocks.filter(|block| block.contains("curl")).map(str::to_owned).collect()
-}
-
-/// Runs a block as it stands, but for the addresses, with what its variables stand for.
+/// Runs a block unchanged but for the addresses, with values for its variables.
 fn answer_to(block: &str, public: &Client, ops: &Client, ticket: &str) -> String {
     let block = block.replace("127.0.0.1:8080", &public.address.to_string());
     let block = block.replace("127.0.0.1:9090", &ops.address.to_string()).replace("sid=", "session=");
@@ -30,18 +25,18 @@ fn answer_to(block: &str, public: &Client, ops: &Client, ticket: &str) -> String
 }
 
 #[test]
-fn every_curl_line_gives_what_it_promises() {
+fn every_curl_line_returns_what_is_documented() {
     let service = described_service().start();
     let ticket = service.public.post("/v1/usersig").bearer(&alice()).send().ok();
     let ticket = ticket["userSig"].as_str().expect("a ticket");
-    let readmes = [include_str!("../../README.md"), include_str!("../../README.zh-CN.md")];
-    for readme in readmes {
-        let blocks = curl_blocks(readme);
+    for text in texts() {
+        let is_call = |(language, block): &(String, String)| language == "sh" && block.contains("curl");
+        let blocks: Vec<_> = blocks(&text).into_iter().filter(is_call).collect();
         assert!(!blocks.is_empty());
-        for block in blocks {
+        for (_, block) in blocks {
             let answer = answer_to(&block, &service.public, &service.ops, ticket);
-            let promised = if block.contains("/v1/inspect") { r#""verdict":"valid""# } else { r#""userSig":""# };
-            assert!(answer.contains(promised), "{block}\n{answer}");
+            let expected = if block.contains("/v1/inspect") { r#""verdict":"valid""# } else { r#""userSig":""# };
+            assert!(answer.contains(expected), "{block}\n{answer}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The configuration blocks of the READMEs, each as it stands there, against the back end that it is for.
+//! The configuration blocks of the documents, each unchanged, against the back end that it is for.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,6 +13,7 @@ use crate::support::backend::{Backend, Reply};
 use crate::support::client::Client;
 use crate::support::clock::eventually;
 use crate::support::component::{Component, free_port, program};
+use crate::support::documents::texts;
 use crate::support::keys::session_with;
 use crate::support::redis::Redis;
 use crate::support::service::Service;
@@ -23,8 +24,11 @@ use crate::verdict::{allowed, ask, denied};
 
 /// The text of a file beside this one.
 fn text(file: &str) -> String {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/sessions/recipes").join(file);
-    fs::read_to_string(path).expect("a file of the suite")
+    fs::read_to_string(recipes_folder().join(file)).expect("a file of the suite")
+}
+
+fn recipes_folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/sessions/recipes")
 }
 
 /// A configuration with one app and a recipe in which a host is where the test has it.
@@ -56,15 +60,14 @@ fn assert_logins(service: &Service, site: &Site, name: &str, user: &str) {
 }
 
 #[test]
-fn the_readmes_have_the_recipes_as_they_are_tested() {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let readmes = ["README.md", "README.zh-CN.md"].map(|name| fs::read_to_string(root.join(name)).expect("a README"));
+fn the_documents_have_the_recipes_as_tested() {
+    let [english, chinese] = texts();
     let mut recipes = 0;
-    for entry in fs::read_dir(root.join("tests/sessions/recipes")).expect("a folder of the suite") {
+    for entry in fs::read_dir(recipes_folder()).expect("a folder of the suite") {
         let name = entry.expect("an entry").file_name().into_string().expect("UTF-8");
-        let is_block = name.split('.').next_back() == Some("toml");
-        let fenced = if is_block { format!("```toml\n{}```\n", text(&name)) } else { text(&name) };
-        assert!(readmes.iter().all(|readme| readme.contains(&fenced)), "{name} is not in both READMEs as it stands");
+        let language = name.strip_suffix(".toml").map_or("", |_| "toml");
+        let fenced = format!("```{language}\n{}```\n", text(&name));
+        assert!(english.contains(&fenced) && chinese.contains(&fenced), "{name} is not in both languages unchanged");
         recipes += 1;
     }
     assert_eq!(recipes, 14);
@@ -254,4 +257,6 @@ fn recipe_php() {
     let session = set_cookie(&site.get("/login.php?user=42").send(), "PHPSESSID").expect("a session");
     allowed(&ask(&service, cookie("PHPSESSID", &session)), "42");
     denied(&service, &ask(&service, cookie("PHPSESSID", "made-up")), "check", "denies");
+    let guest = set_cookie(&site.get("/login.php?user=0").send(), "PHPSESSID").expect("a session");
+    denied(&service, &ask(&service, cookie("PHPSESSID", &guest)), "user", "deny_users");
 }
