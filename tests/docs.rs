@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use usersig::http::Code;
-use usersig::metrics::Metrics;
+use usersig::telemetry::metrics::Metrics;
 use usersig::ticket::{SdkAppId, SecretKey};
 
 use support::command::Run;

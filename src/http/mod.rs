@@ -1,10 +1,8 @@
 //! HTTP: the public and the ops listener. Extract, call, answer.
 
-pub mod connection;
-pub mod demo;
 pub mod extract;
-mod middleware;
-mod problem;
+pub(crate) mod middleware;
+pub(crate) mod problem;
 pub mod routes;
 mod watched;
 
@@ -20,9 +18,9 @@ use prometheus::IntCounter;
 
 use crate::issue::App;
 use crate::limit::Limiter;
-use crate::metrics::{AppMetrics, Metrics};
 use crate::session::Rule;
-use crate::telemetry::DroppedLines;
+use crate::telemetry::log::DroppedLines;
+use crate::telemetry::metrics::{AppMetrics, Metrics};
 use crate::ticket::UnixTime;
 use middleware::cors::OriginPolicy;
 use middleware::metrics::Routes;

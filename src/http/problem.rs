@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::middleware::request_id::RequestId;
 use crate::issue::{Refusal, Refused};
-use crate::limit::TooOften;
+use crate::limit::RateLimited;
 use crate::session::CheckError;
 use crate::ticket::{SdkAppId, UserId};
 
@@ -228,9 +228,9 @@ impl From<CheckError> for Problem {
     }
 }
 
-impl From<TooOften> for Problem {
-    fn from(too_often: TooOften) -> Self {
-        let seconds = too_often.retry_after;
+impl From<RateLimited> for Problem {
+    fn from(limited: RateLimited) -> Self {
+        let seconds = limited.retry_after;
         Self {
             header: Some(ProblemHeader::RetryAfter(seconds)),
             ..Self::new(Code::RateLimited, format!("try again in {seconds} s"))

@@ -8,8 +8,8 @@ use prometheus::{Histogram, IntCounter, IntGauge};
 use serde_json::{Value, json};
 use tracing::{Instrument, field, info_span};
 
-use crate::metrics::Metrics;
 use crate::session::{Check, CheckError, Fault, PresentedCredential, Rule, Session};
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace;
 use crate::ticket::UnixTime;
 

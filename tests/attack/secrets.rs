@@ -19,7 +19,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use tracing::level_filters::LevelFilter;
-use usersig::telemetry::{Log, LogFormat, LogSettings};
+use usersig::telemetry::log::{Log, LogFormat, LogSettings};
 
 use crate::support::client::Answer;
 use crate::support::clock::{eventually, now};

@@ -7,7 +7,7 @@ use prometheus::{Histogram, IntCounter};
 
 use super::audit::Outcome;
 use crate::http::problem::Code;
-use crate::metrics::Metrics;
+use crate::telemetry::metrics::Metrics;
 
 /// The routes of the public listener that metrics and the log tell apart.
 pub(crate) struct Routes {

@@ -23,7 +23,7 @@ use tracing::{Instrument, Span, field, info_span};
 
 use super::State;
 use super::problem::{Code, Problem};
-use crate::metrics::Counted;
+use crate::telemetry::metrics::Counted;
 use crate::telemetry::trace::{self, Traceparent};
 use crate::ticket::SdkAppId;
 use audit::{Issuance, Outcome};

@@ -9,7 +9,7 @@ use actix_web::{App, web};
 
 use super::*;
 use crate::limit::Limiter;
-use crate::metrics::Metrics;
+use crate::telemetry::metrics::Metrics;
 
 async fn panics() -> HttpResponse {
     panic!("a handler");

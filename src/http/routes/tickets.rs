@@ -82,7 +82,7 @@ async fn issue_ticket(state: &State, request: &HttpRequest, wanted: &TicketReque
     let attempt = attempt.map_err(|limited| Problem::from(limited).within(context.clone()))?;
     let recognised = recognise(served, rule, credential, wanted, request, now).await;
     if !matches!(&recognised, Err(problem) if problem.code == Code::InvalidSession) {
-        attempt.forgive();
+        attempt.disarm();
     }
     let admitted = recognised.map_err(|problem| problem.within(context.clone()))?;
     let refuse = |problem: Problem| problem.of(&admitted.user).within(context.clone());

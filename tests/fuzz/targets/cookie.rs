@@ -12,7 +12,7 @@ use sha2::Sha256;
 use std::sync::LazyLock;
 use usersig::http::WatchedRule;
 use usersig::http::extract::credential::find;
-use usersig::metrics::Metrics;
+use usersig::telemetry::metrics::Metrics;
 use usersig::session::{Check, CredentialSource, Demands, JwtCheck, Keys, Pointer, Rule, Unwrap, VerificationKey};
 
 const SECRETS: [&str; 2] = ["the secret of now", "the secret of before"];

@@ -1,5 +1,8 @@
-//! `usersig demo`: the configuration that it runs with, and what it tells the person who started it.
+//! `usersig demo`: the whole service with embedded defaults, a page to try it, and a back end that logs in whoever asks.
 
+mod routes;
+
+use std::error::Error;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -7,24 +10,25 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::web::{Data, ServiceConfig};
 use clap::Args;
 use tracing::level_filters::LevelFilter;
 
-use super::{Outcome, start, usage};
-use crate::app::bind;
 use crate::config::{Config, ConfiguredApp, SecretSource, Server};
-use crate::http::demo::{COOKIE, Demo};
 use crate::http::now;
 use crate::issue::{App, Policy, RoomPolicy, Rooms};
 use crate::limit::Limiter;
+use crate::server::{self, bind};
 use crate::session::{Check, CredentialSource, Demands, JwtCheck, Keys, Pointer, Rule, VerificationKey};
-use crate::telemetry::{LogFormat, LogSettings};
+use crate::telemetry::log::{LogFormat, LogSettings};
 use crate::ticket::{Privileges, SdkAppId, SecretKey, UserId};
+use routes::{COOKIE, Demo};
 
+/// The command line of `usersig demo`.
 #[derive(Args)]
-pub(super) struct DemoArgs {
+pub struct DemoArgs {
     /// Where to listen; loopback only
-    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR", value_parser = loopback)]
     listen: SocketAddr,
     /// Issue tickets for this real app
     #[arg(long, value_name = "N", requires = "secret_file")]
@@ -34,13 +38,11 @@ pub(super) struct DemoArgs {
     secret_file: Option<PathBuf>,
 }
 
-/// Runs the whole service on loopback.
-pub(super) fn run(args: DemoArgs) -> Outcome {
-    if !args.listen.ip().is_loopback() {
-        let message =
-            "the demo signs for whoever asks and listens on loopback only; `usersig serve` is for everything else";
-        usage(format_args!("--listen {}: {message}", args.listen));
-    }
+/// Runs the whole service on loopback until a signal ends it.
+///
+/// # Errors
+/// When it cannot listen, or the secret of a real app cannot be read.
+pub fn run(args: DemoArgs) -> Result<(), Box<dyn Error>> {
     let id = args.sdk_app_id.unwrap_or_else(|| SdkAppId::try_from(1_400_000_000).expect("a possible SDKAppID"));
     let source = args.secret_file.map(SecretSource::File);
     let is_real_app = source.is_some();
@@ -77,7 +79,20 @@ pub(super) fn run(args: DemoArgs) -> Outcome {
     let demo = Demo::new(id, is_real_app, session_secret.as_bytes(), address);
     // The page works without these lines.
     let _ = io::stdout().write_all(welcome(&demo, address, id, is_real_app).as_bytes());
-    start(config, async |service| service.serve_demo(listener, demo).await)
+    let demo = Data::new(demo);
+    let routes = move |config: &mut ServiceConfig| {
+        config.app_data(demo.clone()).configure(routes::routes);
+    };
+    Ok(server::run(config, async |service| service.serve_beside(listener, routes).await)?)
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|_| "expected an address such as 127.0.0.1:8080".to_owned())?;
+    if address.ip().is_loopback() {
+        return Ok(address);
+    }
+    Err("the demo signs for whoever asks and listens on loopback only; `usersig serve` is for everything else"
+        .to_owned())
 }
 
 /// A rule that recognises the demo's own sessions.

@@ -17,14 +17,13 @@ use actix_web::dev::{AppConfig, Server};
 use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
 use prometheus::IntCounter;
-use socket2::{SockFilter, SockRef};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
-use tracing::warn;
 
-use super::State;
-use super::routes::tickets;
-use crate::metrics::{Counted, Metrics};
+use crate::http::State;
+use crate::http::routes::tickets;
+use crate::telemetry::metrics::{Counted, Metrics};
 
 /// How long the head of a connection's first request may take.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -83,20 +82,6 @@ pub fn serve(
         fn_service(accept).and_then(http)
     })?;
     Ok(server.run())
-}
-
-/// Lets nobody in any more at the listener that is served, and waits until all who are in have been taken to a worker.
-///
-/// actix drops what is accepted and not yet with a worker when it is told to stop, and a closed socket resets what has not
-/// been accepted. So the kernel is told first to overlook whoever knocks (a filter that keeps no byte of a packet, `BPF_RET`
-/// 0): he knocks again within a second, and is refused in a way that sends him elsewhere.
-pub async fn shut(listener: TcpListener) {
-    const KEEP_NOTHING: SockFilter = SockFilter::new(0x06, 0, 0, 0);
-    const TO_A_WORKER: Duration = Duration::from_millis(200);
-    if let Err(error) = SockRef::from(&listener).attach_filter(&[KEEP_NOTHING]) {
-        warn!(cause = %error, "connections that arrive in this moment may be cut off");
-    }
-    sleep(TO_A_WORKER).await;
 }
 
 /// A connection that is read only while its answers are taken, and only while there are answers.

@@ -12,16 +12,15 @@ use jsonwebtoken::{EncodingKey, Header};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::extract::body;
-use super::extract::parameters::Parameter;
-use super::middleware::finish;
-use super::now;
-use super::problem::{Code, Problem};
-use super::routes::ops;
+use crate::http::extract::body;
+use crate::http::extract::parameters::Parameter;
+use crate::http::middleware::finish;
+use crate::http::now;
+use crate::http::problem::{Code, Problem};
 use crate::ticket::{SdkAppId, UnixTime, UserId};
 
 /// The cookie that holds a demo session.
-pub const COOKIE: &str = "usersig_demo";
+pub(super) const COOKIE: &str = "usersig_demo";
 
 /// How long a demo session lasts.
 const SESSION: Duration = Duration::from_secs(12 * 3600);
@@ -31,7 +30,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
     img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The demo's back end: it signs sessions with a key of its own.
-pub struct Demo {
+pub(super) struct Demo {
     session_key: EncodingKey,
     page: String,
     hosts: [String; 2],
@@ -39,8 +38,8 @@ pub struct Demo {
 
 impl Demo {
     /// A demo for `app` at `address`, whose rules verify tokens of `session_secret`.
-    pub fn new(app: SdkAppId, is_real_app: bool, session_secret: &[u8], address: SocketAddr) -> Self {
-        let page = include_str!("demo.html")
+    pub(super) fn new(app: SdkAppId, is_real_app: bool, session_secret: &[u8], address: SocketAddr) -> Self {
+        let page = include_str!("page.html")
             .replace("__SDK_APP_ID__", &app.to_string())
             .replace("__REAL_APP__", &is_real_app.to_string());
         let hosts = [address.to_string(), format!("localhost:{}", address.port())];
@@ -54,8 +53,7 @@ impl Demo {
     }
 
     /// A session of `user`, as a customer's back end would issue it, and when it ends.
-    #[expect(clippy::missing_panics_doc, reason = "HS256 signs with any secret")]
-    pub fn session(&self, user: &UserId, now: UnixTime) -> (String, UnixTime) {
+    pub(super) fn session(&self, user: &UserId, now: UnixTime) -> (String, UnixTime) {
         let expires_at = now.plus(SESSION.as_secs());
         let claims = json!({"sub": user.as_str(), "iat": now, "exp": expires_at});
         let token = jsonwebtoken::encode(&Header::default(), &claims, &self.session_key);
@@ -63,8 +61,8 @@ impl Demo {
     }
 }
 
-/// Puts the demo's routes into an actix application, and those of the ops listener beside them.
-pub fn routes(config: &mut ServiceConfig) {
+/// Puts the demo's routes into an actix application.
+pub(super) fn routes(config: &mut ServiceConfig) {
     config
         // The first service that takes a request answers it.
         .service(scope("").guard(fn_guard(is_foreign)).default_service(web::to(refuse)).wrap(from_fn(finish)))
@@ -76,7 +74,6 @@ pub fn routes(config: &mut ServiceConfig) {
                 .default_service(web::to(only_post_or_delete))
                 .wrap(from_fn(finish)),
         );
-    ops::routes(config);
 }
 
 /// Whether a request comes under another host name: a foreign page could have its own name lead to this machine (DNS

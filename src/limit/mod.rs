@@ -52,7 +52,7 @@ pub struct Limiter {
 
 /// Too often: another try makes sense after so many seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooOften {
+pub struct RateLimited {
     /// Whole seconds, at least 1.
     pub retry_after: u32,
 }
@@ -86,7 +86,7 @@ impl Limiter {
     ///
     /// # Errors
     /// When the user has had too many.
-    pub async fn count_user(&self, app: SdkAppId, user: &UserId) -> Result<(), TooOften> {
+    pub async fn count_user(&self, app: SdkAppId, user: &UserId) -> Result<(), RateLimited> {
         let Some(users) = &self.users else { return Ok(()) };
         let shared = match &self.shared {
             Some(shared) => shared.count(app, user).await,
@@ -113,14 +113,14 @@ impl Limiter {
     ///
     /// # Errors
     /// When too many have failed.
-    pub fn admit_address(&self, address: IpAddr) -> Result<Attempt<'_>, TooOften> {
+    pub fn admit_address(&self, address: IpAddr) -> Result<Attempt<'_>, RateLimited> {
         let Some(addresses) = &self.addresses else { return Ok(Attempt(None)) };
         let address = network(address);
         addresses.admit(address, Instant::now()).map(|()| Attempt(Some((addresses, address))))
     }
 
-    /// Forgets whom the limits would treat like a stranger; called every second.
-    pub fn forget_strangers(&self) {
+    /// Evicts the entries that no longer limit anybody; called every second.
+    pub fn evict_expired(&self) {
         if let Some(users) = &self.users {
             users.retain_recent();
             // Not while it is in use, since it would soon grow again.
@@ -129,7 +129,7 @@ impl Limiter {
             }
         }
         if let Some(addresses) = &self.addresses {
-            addresses.forget_strangers(Instant::now());
+            addresses.evict_expired(Instant::now());
         }
     }
 }
@@ -141,7 +141,7 @@ pub struct Attempt<'a>(Option<(&'a Addresses, IpAddr)>);
 
 impl Attempt<'_> {
     /// The credential has not failed.
-    pub fn forgive(mut self) {
+    pub fn disarm(mut self) {
         self.0 = None;
     }
 }
@@ -154,7 +154,7 @@ impl Drop for Attempt<'_> {
     }
 }
 
-impl From<Duration> for TooOften {
+impl From<Duration> for RateLimited {
     fn from(wait: Duration) -> Self {
         let seconds = wait.as_nanos().div_ceil(1_000_000_000).max(1);
         Self { retry_after: u32::try_from(seconds).unwrap_or(u32::MAX) }
@@ -179,7 +179,7 @@ impl Addresses {
         Self { rate, due: Mutex::new(LruCache::sparse(Self::CAPACITY)), has_failures: AtomicBool::default() }
     }
 
-    fn admit(&self, address: IpAddr, now: Instant) -> Result<(), TooOften> {
+    fn admit(&self, address: IpAddr, now: Instant) -> Result<(), RateLimited> {
         if !self.has_failures.load(Ordering::Relaxed) {
             return Ok(());
         }
@@ -200,7 +200,7 @@ impl Addresses {
         }
     }
 
-    fn forget_strangers(&self, now: Instant) {
+    fn evict_expired(&self, now: Instant) {
         if let Ok(mut due) = self.due.lock() {
             while due.peek_lru().is_some_and(|(_, due)| *due <= now) {
                 due.pop_lru();
@@ -299,12 +299,12 @@ mod tests {
     fn an_address_is_shut_out_by_its_last_failure_and_no_other_is() {
         let limiter = Limiter::new(None, NonZeroU32::MIN, Some(rate("3/h")), None);
         for _ in 0..3 {
-            limiter.admit_address(host(1)).expect("a stranger").forgive();
+            limiter.admit_address(host(1)).expect("not limited").disarm();
             drop(limiter.admit_address(host(1)).expect("not yet too many"));
         }
-        let TooOften { retry_after } = limiter.admit_address(host(1)).err().expect("shut out");
+        let RateLimited { retry_after } = limiter.admit_address(host(1)).err().expect("shut out");
         assert!((1190..=1200).contains(&retry_after), "{retry_after}");
-        limiter.admit_address(host(2)).expect("another").forgive();
+        limiter.admit_address(host(2)).expect("another").disarm();
     }
 
     #[test]
@@ -329,7 +329,7 @@ mod tests {
         for _ in 0..9 {
             addresses.count_failure(host(1), start);
         }
-        let TooOften { retry_after } = addresses.admit(host(1), start).expect_err("shut out");
+        let RateLimited { retry_after } = addresses.admit(host(1), start).expect_err("shut out");
         assert_eq!(retry_after, 7 * 1200);
     }
 
@@ -345,9 +345,9 @@ mod tests {
         assert_eq!(kept(), Addresses::CAPACITY.get());
         addresses.admit(host(1), start).expect("those that failed first are forgotten");
         addresses.admit(host(2), start).expect_err("is kept");
-        addresses.forget_strangers(start + Duration::from_millis(999));
+        addresses.evict_expired(start + Duration::from_millis(999));
         assert_eq!((kept(), addresses.has_failures.load(Ordering::Relaxed)), (Addresses::CAPACITY.get(), true));
-        addresses.forget_strangers(start + Duration::from_secs(1));
+        addresses.evict_expired(start + Duration::from_secs(1));
         assert_eq!((kept(), addresses.has_failures.load(Ordering::Relaxed)), (0, false));
     }
 }

@@ -1,7 +1,6 @@
 //! What is counted: the families of `/metrics`. Who counts keeps a handle, so that a request looks nothing up.
 
 use prometheus::core::Collector;
-use prometheus::process_collector::ProcessCollector;
 use prometheus::{
     GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
@@ -56,7 +55,6 @@ impl Default for Metrics {
     /// Registers every family.
     fn default() -> Self {
         let registry = Registry::new();
-        registry.register(Box::new(ProcessCollector::for_self())).expect("each name is registered once");
         let counters = |name, help, labels: &[_]| add(&registry, IntCounterVec::new(Opts::new(name, help), labels));
         let gauges = |name, help, labels: &[_]| add(&registry, IntGaugeVec::new(Opts::new(name, help), labels));
         let histograms = |name, help, label| {
@@ -107,6 +105,12 @@ fn add<T: Collector + Clone + 'static>(registry: &Registry, family: prometheus::
 }
 
 impl Metrics {
+    /// Adds a collector of other families.
+    #[expect(clippy::missing_panics_doc, reason = "each name is registered once")]
+    pub fn register(&self, collector: impl Collector + 'static) {
+        self.registry.register(Box::new(collector)).expect("each name is registered once");
+    }
+
     /// Handles for an app.
     pub fn app(&self, app: SdkAppId) -> AppMetrics {
         let app = app.to_string();

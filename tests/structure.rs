@@ -1,4 +1,4 @@
-//! The plan of the house, held against the source: floors, the clock, and a page that asks nobody else.
+//! The structure that `src/lib.rs` describes, held against the source: layers, the clock, and a page that loads nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -24,11 +24,11 @@ fn sources(extension: &str) -> BTreeMap<String, String> {
     files
 }
 
-/// The room that a file belongs to; `None` for the two that only put rooms together.
-fn room_of(file: &str) -> Option<&str> {
+/// The module that a file belongs to; `None` for the two that only put modules together.
+fn module_of(file: &str) -> Option<&str> {
     let first = file.split('/').next()?;
-    let room = first.strip_suffix(".rs").unwrap_or(first);
-    (!["lib", "main"].contains(&room)).then_some(room)
+    let module = first.strip_suffix(".rs").unwrap_or(first);
+    (!["lib", "main"].contains(&module)).then_some(module)
 }
 
 /// The code without comments, which may name what they like.
@@ -36,31 +36,31 @@ fn code(text: &str) -> String {
     text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-/// Floor by room, as the table in `src/lib.rs` has it; leaves are below all floors.
-fn floors() -> BTreeMap<String, i8> {
+/// The layer of each module, as the table in `src/lib.rs` has it; leaves are below all layers.
+fn layers() -> BTreeMap<String, i8> {
     let lib = &sources("rs")["lib.rs"];
-    let mut floors = BTreeMap::new();
+    let mut layers = BTreeMap::new();
     for row in lib.lines().filter_map(|line| line.strip_prefix("//! | ")) {
         let mut cells = row.split('|').map(str::trim);
-        let (floor, rooms) = (cells.next().expect("a floor"), cells.next().expect("rooms"));
-        let floor = match floor {
+        let (layer, modules) = (cells.next().expect("a layer"), cells.next().expect("modules"));
+        let layer = match layer {
             "leaf" => -1,
             number => match number.parse() {
                 Ok(number) => number,
                 Err(_) => continue,
             },
         };
-        for room in rooms.split(',') {
-            floors.insert(room.trim().trim_matches(['[', ']', '`']).to_owned(), floor);
+        for module in modules.split(',') {
+            layers.insert(module.trim().trim_matches(['[', ']', '`']).to_owned(), layer);
         }
     }
-    floors
+    layers
 }
 
-/// The rooms that a file names by `crate::…` or, in a list, `crate::{…}`.
+/// The modules that a file names by `crate::…` or, in a list, `crate::{…}`.
 fn imports(code: &str) -> BTreeSet<String> {
-    let mut rooms = BTreeSet::new();
-    let room = |text: &str| text.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect::<String>();
+    let mut modules = BTreeSet::new();
+    let module = |text: &str| text.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect::<String>();
     for (at, _) in code.match_indices("crate::") {
         let is_whole_word = !code[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '$');
         let rest = &code[at + "crate::".len()..];
@@ -68,7 +68,7 @@ fn imports(code: &str) -> BTreeSet<String> {
             continue;
         }
         match rest.strip_prefix('{') {
-            None => drop(rooms.insert(room(rest))),
+            None => drop(modules.insert(module(rest))),
             Some(list) => {
                 let mut depth = 0;
                 let mut member = String::new();
@@ -77,51 +77,51 @@ fn imports(code: &str) -> BTreeSet<String> {
                         '{' => depth += 1,
                         '}' if depth == 0 => break,
                         '}' => depth -= 1,
-                        ',' if depth == 0 => drop(rooms.insert(room(std::mem::take(&mut member).trim()))),
+                        ',' if depth == 0 => drop(modules.insert(module(std::mem::take(&mut member).trim()))),
                         _ if depth == 0 => member.push(c),
                         _ => {}
                     }
                 }
-                rooms.insert(room(member.trim()));
+                modules.insert(module(member.trim()));
             }
         }
     }
-    rooms.remove("");
-    rooms
+    modules.remove("");
+    modules
 }
 
 #[test]
-fn the_table_of_rooms_is_complete() {
-    let rooms: BTreeSet<_> = sources("rs").keys().filter_map(|file| room_of(file)).map(str::to_owned).collect();
-    assert_eq!(rooms, floors().into_keys().collect());
+fn the_table_of_modules_is_complete() {
+    let modules: BTreeSet<_> = sources("rs").keys().filter_map(|file| module_of(file)).map(str::to_owned).collect();
+    assert_eq!(modules, layers().into_keys().collect());
 }
 
 #[test]
 fn imports_point_down_only() {
-    let floors = floors();
-    let mut seen = 0;
+    let layers = layers();
+    let mut checked = 0;
     for (file, text) in sources("rs") {
-        let Some(room) = room_of(&file) else { continue };
+        let Some(module) = module_of(&file) else { continue };
         for imported in imports(&code(&text)) {
-            let floor_of = |room: &str| *floors.get(room).unwrap_or_else(|| panic!("{file}: no room {room}"));
-            // On the highest floor `app` and `cli` put the others together.
-            let is_below = floor_of(&imported) < floor_of(room) || (floor_of(room) == 4 && floor_of(&imported) == 4);
-            let is_leaf_beside = floor_of(room) == -1 && imported == "ticket";
+            let layer_of = |module: &str| *layers.get(module).unwrap_or_else(|| panic!("{file}: no module {module}"));
+            let is_below = layer_of(&imported) < layer_of(module);
+            // Metrics are labelled by app.
+            let is_ticket_of_leaf = layer_of(module) == -1 && imported == "ticket";
             assert!(
-                imported == room || is_below || is_leaf_beside,
-                "{file} imports {imported}, which does not stand below {room}"
+                imported == module || is_below || is_ticket_of_leaf,
+                "{file} imports {imported}, which does not stand below {module}"
             );
-            seen += 1;
+            checked += 1;
         }
     }
-    assert!(seen > 20, "only {seen} imports were found");
+    assert!(checked > 20, "only {checked} imports were found");
 }
 
 #[test]
-fn the_lower_floors_know_no_http_server() {
+fn the_lower_layers_know_no_http_server() {
     for (file, text) in sources("rs") {
-        let room = room_of(&file);
-        if ["ticket", "session", "issue", "limit"].into_iter().any(|lower| room == Some(lower)) {
+        let module = module_of(&file);
+        if ["ticket", "session", "issue", "limit"].into_iter().any(|lower| module == Some(lower)) {
             assert!(!code(&text).contains("actix"), "{file} names actix");
         }
     }
@@ -130,7 +130,7 @@ fn the_lower_floors_know_no_http_server() {
 #[test]
 fn tickets_know_no_configuration_session_clock_or_network() {
     for (file, text) in sources("rs") {
-        if room_of(&file) == Some("ticket") {
+        if module_of(&file) == Some("ticket") {
             for foreign in ["crate::", "std::time", "std::net", "std::fs", "std::env", "tokio", "tracing", "config::"] {
                 assert!(!code(&text).contains(foreign), "{file} names {foreign}");
             }
@@ -155,12 +155,12 @@ fn only_the_configuration_imports_the_config_crate() {
     for (file, text) in sources("rs") {
         let imports = code(&text);
         let mut uses = imports.lines().filter(|line| line.trim_start().starts_with("use config::"));
-        assert!(uses.next().is_none() || room_of(&file) == Some("config"), "{file} imports the crate config");
+        assert!(uses.next().is_none() || module_of(&file) == Some("config"), "{file} imports the crate config");
     }
 }
 
 #[test]
-fn the_demo_page_asks_nobody_else() {
+fn the_demo_page_loads_nothing_else() {
     for (file, page) in sources("html") {
         // A namespace is a name and is never fetched, and an empty icon keeps browsers from asking for one.
         let page = page.replace("http://www.w3.org/2000/svg", "").replace("<link rel=\"icon\" href=\"data:,\">", "");
