@@ -32,6 +32,18 @@ pub(super) fn numeric_date(value: &Value) -> Option<UnixTime> {
     value.as_u64().or_else(fraction).map(UnixTime::from_secs)
 }
 
+/// The kinds of token that are accepted, in lower case and without `-` and `_`. All but `jwt` say that it is for access.
+const KINDS: [&str; 6] = ["jwt", "at+jwt", "application/at+jwt", "bearer", "access", "accesstoken"];
+
+/// Claims by which issuers name the kind: Keycloak's `typ`, Cognito's `token_use`, and the `token_type` of simplejwt, which
+/// is Casdoor's `TokenType`.
+const KIND_CLAIMS: [&str; 3] = ["typ", "tokenuse", "tokentype"];
+
+/// Words in a `type` (flask-jwt-extended) of tokens that are not for access. The claim means many other things as well, so
+/// it has no list of what is accepted.
+const OTHER_TYPES: [&str; 9] =
+    ["refresh", "refreshtoken", "reset", "mfa", "2fa", "id", "idtoken", "registration", "logout"];
+
 /// What a rule demands of those who issued a token and whom it is for. An empty list admits any or none.
 #[derive(Default)]
 pub struct Demands {
@@ -64,6 +76,35 @@ impl Demands {
         }
     }
 
+    /// Refuses claims of a token that is not for access, or that is worth nothing without a proof.
+    ///
+    /// # Errors
+    /// [`Denial::BoundToken`] or [`Denial::TokenType`].
+    pub(super) fn verify_kind(&self, claims: &Document) -> Result<(), Denial> {
+        // RFC 7800: whoever presents the token must prove that a key is theirs (RFC 8705, 9449).
+        if claims.get("cnf").is_some_and(|key| !key.is_null()) {
+            return Err(Denial::BoundToken);
+        }
+        // Security event and logout tokens (RFC 8417).
+        if claims.get("events").is_some() {
+            return Err(Denial::TokenType);
+        }
+        let is_required = |name: &str| self.require.iter().any(|(pointer, _)| pointer.is_member(name));
+        for (name, value) in claims.members() {
+            let is_accepted = if is_kind_claim(name) {
+                is_token_kind(value)
+            } else if spells(name, "type") {
+                value.as_str().is_some_and(|text| !has_word(text, &OTHER_TYPES))
+            } else {
+                true
+            };
+            if !is_accepted && !is_required(name) {
+                return Err(Denial::TokenType);
+            }
+        }
+        Ok(())
+    }
+
     fn authorizes(&self, party: Option<&Value>) -> bool {
         self.authorized_parties.is_empty()
             || self.authorized_parties.iter().any(|one| party.is_some_and(|it| it == one))
@@ -77,46 +118,6 @@ fn is_for_one_of(claims: &Document, allowed: &[String]) -> bool {
     allowed.is_empty() || claims.get("aud").is_some_and(|audience| is_one(audience) || lists_one(audience))
 }
 
-/// The kinds of token that are accepted, in lower case and without `-` and `_`. All but `jwt` say that it is for access.
-const KINDS: [&str; 6] = ["jwt", "at+jwt", "application/at+jwt", "bearer", "access", "accesstoken"];
-
-/// Claims by which issuers name the kind: Keycloak's `typ`, Cognito's `token_use`, and the `token_type` of simplejwt, which
-/// is Casdoor's `TokenType`.
-const KIND_CLAIMS: [&str; 3] = ["typ", "tokenuse", "tokentype"];
-
-/// Words in a `type` (flask-jwt-extended) of tokens that are not for access. The claim means many other things as well, so
-/// it has no list of what is accepted.
-const OTHER_TYPES: [&str; 9] =
-    ["refresh", "refreshtoken", "reset", "mfa", "2fa", "id", "idtoken", "registration", "logout"];
-
-impl Demands {
-    /// Refuses claims of a token that is not for access, or that is worth nothing without a proof.
-    ///
-    /// # Errors
-    /// [`Denial::BoundToken`] or [`Denial::TokenType`].
-    pub(super) fn verify_kind(&self, claims: &Document) -> Result<(), Denial> {
-        // RFC 7800: whoever presents the token must prove that a key is theirs (RFC 8705, 9449).
-        if claims.get("cnf").is_some_and(|key| !key.is_null()) {
-            return Err(Denial::BoundToken);
-        }
-        let is_required = |name: &str| self.require.iter().any(|(pointer, _)| pointer.is_member(name));
-        for (name, value) in claims.members().filter(|(name, _)| !is_required(name)) {
-            let is_accepted = if KIND_CLAIMS.iter().any(|claim| spells(name, claim)) {
-                is_token_kind(value)
-            } else if spells(name, "type") {
-                value.as_str().is_some_and(|text| !has_word(text, &OTHER_TYPES))
-            } else {
-                // Security event and logout tokens (RFC 8417).
-                name != "events"
-            };
-            if !is_accepted {
-                return Err(Denial::TokenType);
-            }
-        }
-        Ok(())
-    }
-}
-
 /// Whether this names a kind of token that is accepted.
 pub(super) fn is_token_kind(value: &Value) -> bool {
     value.as_str().is_some_and(|text| KINDS.iter().any(|kind| spells(text, kind)))
@@ -128,11 +129,12 @@ pub(super) fn is_access_kind(value: &Value) -> bool {
 }
 
 /// Whether a claim says that the token is for access.
-pub(super) fn declare_access(claims: &Document) -> bool {
-    let mut members = claims.members();
-    members.any(|(name, value)| {
-        (spells(name, "type") || KIND_CLAIMS.iter().any(|claim| spells(name, claim))) && is_access_kind(value)
-    })
+pub(super) fn declares_access(claims: &Document) -> bool {
+    claims.members().any(|(name, value)| (is_kind_claim(name) || spells(name, "type")) && is_access_kind(value))
+}
+
+fn is_kind_claim(name: &str) -> bool {
+    KIND_CLAIMS.iter().any(|claim| spells(name, claim))
 }
 
 /// Whether `text` is `word`, in any letter case and with `-` and `_` anywhere.

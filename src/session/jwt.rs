@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use serde_json::Value;
 
-use super::claims::{declare_access, is_access_kind, is_token_kind, numeric_date};
+use super::claims::{declares_access, is_access_kind, is_token_kind, numeric_date};
 use super::{CheckError, Demands, Denial, Document, KeySet, Pointer, PresentedCredential, Session, VerificationKey};
 use crate::ticket::UnixTime;
 
@@ -62,7 +62,7 @@ impl JwtCheck {
         let has_one_of = |names: &[&str]| names.iter().any(|name| claims.get(name).is_some());
         let is_of_provider = self.demands.issuer.is_some() || matches!(self.keys, Keys::Set(_));
         let looks_like_id_token = has_one_of(&["nonce", "at_hash", "c_hash"]) && !has_one_of(&["scope", "scp"]);
-        if is_of_provider && looks_like_id_token && !typ.is_some_and(is_access_kind) && !declare_access(claims) {
+        if is_of_provider && looks_like_id_token && !typ.is_some_and(is_access_kind) && !declares_access(claims) {
             return Err(Denial::TokenType);
         }
         Ok(())

@@ -211,6 +211,8 @@ fn a_claim_that_the_rule_requires_is_judged_by_that_alone() {
         (json!({"type": "id", "cnf": {}}), BOUND),
     ];
     assert_kinds(&rule(Some(ISSUER), &require), &json!({"typ": "JWT"}), &tokens);
+    let events = rule(None, &[("events", json!({})), ("cnf", json!({}))]);
+    assert_kinds(&events, &json!({}), &[(json!({"events": {}}), OTHER_KIND), (json!({"cnf": {}}), BOUND)]);
     // A pointer into the claim requires something else.
     let mut deeper = rule(None, &[]);
     deeper.demands.require = vec![("/type/name".parse().expect("a pointer"), json!("id"))];
