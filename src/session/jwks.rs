@@ -153,6 +153,7 @@ mod tests {
     fn a_set_has_at_most_so_many_keys_and_the_log_so_many_reasons() {
         let set = set(&vec![jwk(&"k".repeat(1000)); MAX_KEYS + 10]);
         assert_eq!(set.keys.len(), MAX_KEYS);
-        assert!(set.not_used.ends_with("; and 2 more") && set.not_used.len() < 1000, "{}", set.not_used);
+        assert!(set.not_used.ends_with("; and 2 more"), "{}", set.not_used);
+        assert!(set.not_used.split("; ").count() == MAX_REASONS + 1 && set.not_used.len() < 1000, "{}", set.not_used);
     }
 }

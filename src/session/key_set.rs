@@ -134,7 +134,7 @@ impl KeySet {
             Ok((set, lifetime)) => {
                 info!(source = %self.source, keys = set.keys.len(), "key set fetched");
                 if !set.not_used.is_empty() {
-                    warn!(source = %self.source, keys = set.not_used, "key set has keys that are not used");
+                    warn!(source = %self.source, not_used = set.not_used, "key set has keys that are not used");
                 }
                 let failure = set.usable_keys().err().map(cause);
                 self.obtained.store(Some(Arc::new(set)));

@@ -84,7 +84,7 @@ fn a_key_that_is_published_with_its_private_parts_is_not_used_and_named() {
     let log = service.stop();
     let warnings: Vec<_> = log.iter().filter(|event| event["level"] == "WARN").collect();
     assert_eq!(warnings.len(), 1, "one a fetch: {log:?}");
-    assert_eq!(warnings[0]["keys"], "kid \"leaked\": has private parts", "{log:?}");
+    assert_eq!(warnings[0]["not_used"], "kid \"leaked\": has private parts", "{log:?}");
     assert!(log.iter().all(|event| !event.to_string().contains("c2VjcmV0LXBhcnQ")), "{log:?}");
 }
 
