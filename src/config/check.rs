@@ -51,6 +51,7 @@ fn introspect(section: &mut Section<'_>) -> Option<Check> {
     let auths = [("client_secret_basic", false), ("client_secret_post", true)];
     let backend = backend(section);
     let issuer = section.optional("issuer", not_empty);
+    require_recipient(section);
     Some(Check::Introspect(IntrospectCheck {
         secret_in_form: section.optional("client_auth", one_of(auths)).unwrap_or(false),
         demands: demands(section, issuer),
@@ -206,17 +207,23 @@ fn keys(section: &mut Section<'_>, issuer: Option<&str>) -> Option<Keys> {
     }
 }
 
-fn key_set(section: &mut Section<'_>, source: Option<KeySource>, algorithms: Option<&[String]>) -> Option<Keys> {
+/// Rejects a rule that believes an issuer without saying which of its tokens are meant.
+fn require_recipient(section: &Section<'_>) {
     let names_some = |key| section.raw(key).is_some_and(|names| *names != json!([]));
     if !names_some("audience") && !names_some("authorized_parties") {
         let message = "is missing; without audience or authorized_parties, tokens that the issuer gave to other clients \
                        would be accepted";
         section.reject("audience", message);
     }
+}
+
+fn key_set(section: &mut Section<'_>, source: Option<KeySource>, algorithms: Option<&[String]>) -> Option<Keys> {
+    require_recipient(section);
+    let max_stale = section.optional("max_stale", duration("1m", "7d")).unwrap_or(Duration::from_secs(86_400));
     let backend = backend(section);
     let usual = ["RS256".to_owned()];
     let algorithms = section.accept("algs", set_algorithms(algorithms.unwrap_or(&usual)))?;
-    let set = KeySet::new(source?, algorithms, backend?).map_err(|fault| format!("has {fault}"));
+    let set = KeySet::new(source?, algorithms, max_stale, backend?).map_err(|fault| format!("has {fault}"));
     section.accept("jwks", set).map(|set| Keys::Set(Arc::new(set)))
 }
 

@@ -12,9 +12,18 @@ const LATEST: UnixTime = UnixTime::from_secs(100_000_000_000);
 
 /// The end that a back end names for a session; absent or null, it names none.
 pub(super) fn ends_at(time: Option<&Value>, now: UnixTime) -> Result<Option<UnixTime>, CheckError> {
-    let Some(time) = time.filter(|time| !time.is_null()) else { return Ok(None) };
-    let end = numeric_date(time).filter(|end| *end < LATEST).ok_or(Fault::Expiry)?;
-    if end > now { Ok(Some(end)) } else { Err(Denial::Expired.into()) }
+    match named_time(time, Fault::Expiry)? {
+        Some(end) if end <= now => Err(Denial::Expired.into()),
+        end => Ok(end),
+    }
+}
+
+/// The time that a back end names; absent or null, it names none.
+pub(super) fn named_time(time: Option<&Value>, unreadable: Fault) -> Result<Option<UnixTime>, Fault> {
+    match time {
+        None | Some(Value::Null) => Ok(None),
+        Some(time) => numeric_date(time).filter(|time| *time < LATEST).map(Some).ok_or(unreadable),
+    }
 }
 
 /// A `NumericDate`: seconds since the epoch, a fraction cut off.
@@ -22,6 +31,18 @@ pub(super) fn numeric_date(value: &Value) -> Option<UnixTime> {
     let fraction = || Duration::try_from_secs_f64(value.as_f64()?).ok().map(|time| time.as_secs());
     value.as_u64().or_else(fraction).map(UnixTime::from_secs)
 }
+
+/// The kinds of token that are accepted, in lower case and without `-` and `_`. All but `jwt` say that it is for access.
+const KINDS: [&str; 6] = ["jwt", "at+jwt", "application/at+jwt", "bearer", "access", "accesstoken"];
+
+/// Claims by which issuers name the kind: Keycloak's `typ`, Cognito's `token_use`, and the `token_type` of simplejwt, which
+/// is Casdoor's `TokenType`.
+const KIND_CLAIMS: [&str; 3] = ["typ", "tokenuse", "tokentype"];
+
+/// Words in a `type` (flask-jwt-extended) of tokens that are not for access. The claim means many other things as well, so
+/// it has no list of what is accepted.
+const OTHER_TYPES: [&str; 9] =
+    ["refresh", "refreshtoken", "reset", "mfa", "2fa", "id", "idtoken", "registration", "logout"];
 
 /// What a rule demands of those who issued a token and whom it is for. An empty list admits any or none.
 #[derive(Default)]
@@ -44,9 +65,9 @@ impl Demands {
     pub(super) fn hold(&self, claims: &Document, party: &str) -> Result<(), Denial> {
         if self.issuer.as_deref().is_some_and(|issuer| claims.get("iss").and_then(Value::as_str) != Some(issuer)) {
             Err(Denial::Issuer)
-        } else if !names_one_of(claims, "aud", &self.audience) {
+        } else if !is_for_one_of(claims, &self.audience) {
             Err(Denial::Audience)
-        } else if !names_one_of(claims, party, &self.authorized_parties) {
+        } else if !self.authorizes(claims.get(party)) {
             Err(Denial::AuthorizedParty)
         } else if !claims.meets(&self.require) {
             Err(Denial::Requirement)
@@ -54,24 +75,83 @@ impl Demands {
             Ok(())
         }
     }
+
+    /// Refuses claims of a token that is not for access, or that is worth nothing without a proof.
+    ///
+    /// # Errors
+    /// [`Denial::BoundToken`] or [`Denial::TokenType`].
+    pub(super) fn verify_kind(&self, claims: &Document) -> Result<(), Denial> {
+        // RFC 7800: whoever presents the token must prove that a key is theirs (RFC 8705, 9449).
+        if claims.get("cnf").is_some_and(|key| !key.is_null()) {
+            return Err(Denial::BoundToken);
+        }
+        // Security event and logout tokens (RFC 8417).
+        if claims.get("events").is_some() {
+            return Err(Denial::TokenType);
+        }
+        let is_required = |name: &str| self.require.iter().any(|(pointer, _)| pointer.is_member(name));
+        for (name, value) in claims.members() {
+            let is_accepted = if is_kind_claim(name) {
+                is_token_kind(value)
+            } else if spells(name, "type") {
+                value.as_str().is_some_and(|text| !has_word(text, &OTHER_TYPES))
+            } else {
+                true
+            };
+            if !is_accepted && !is_required(name) {
+                return Err(Denial::TokenType);
+            }
+        }
+        Ok(())
+    }
+
+    fn authorizes(&self, party: Option<&Value>) -> bool {
+        self.authorized_parties.is_empty()
+            || self.authorized_parties.iter().any(|one| party.is_some_and(|it| it == one))
+    }
 }
 
-/// Whether the claim of this name is, or lists, one of `allowed`; an empty list admits any or none.
-fn names_one_of(claims: &Document, name: &str, allowed: &[String]) -> bool {
+/// Whether the audience is, or lists, one of `allowed`; an empty list admits any or none.
+fn is_for_one_of(claims: &Document, allowed: &[String]) -> bool {
     let is_one = |value: &Value| allowed.iter().any(|one| value == one);
-    let lists_one = |claim: &Value| claim.as_array().is_some_and(|values| values.iter().any(is_one));
-    allowed.is_empty() || claims.get(name).is_some_and(|claim| is_one(claim) || lists_one(claim))
+    let lists_one = |audience: &Value| audience.as_array().is_some_and(|values| values.iter().any(is_one));
+    allowed.is_empty() || claims.get("aud").is_some_and(|audience| is_one(audience) || lists_one(audience))
 }
 
-/// Whether the claims name a kind of token that is not for access.
-pub(super) fn is_other_kind(claims: &Document) -> bool {
-    is_kind(claims, &["refresh", "refresh_token", "offline", "id", "id_token", "logout"])
+/// Whether this names a kind of token that is accepted.
+pub(super) fn is_token_kind(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| KINDS.iter().any(|kind| spells(text, kind)))
 }
 
-/// Whether the claims name one of these kinds, the way Keycloak (`typ`), Cognito (`token_use`), simplejwt (`token_type`)
-/// or flask-jwt-extended (`type`) do.
-pub(super) fn is_kind(claims: &Document, kinds: &[&str]) -> bool {
-    let mut claims =
-        ["typ", "token_use", "token_type", "type"].into_iter().filter_map(|name| claims.get(name)?.as_str());
-    claims.any(|claim| kinds.iter().any(|kind| kind.eq_ignore_ascii_case(claim)))
+/// Whether this names a token for access.
+pub(super) fn is_access_kind(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| KINDS.iter().any(|kind| *kind != "jwt" && spells(text, kind)))
+}
+
+/// Whether a claim says that the token is for access.
+pub(super) fn declares_access(claims: &Document) -> bool {
+    claims.members().any(|(name, value)| (is_kind_claim(name) || spells(name, "type")) && is_access_kind(value))
+}
+
+fn is_kind_claim(name: &str) -> bool {
+    KIND_CLAIMS.iter().any(|claim| spells(name, claim))
+}
+
+/// Whether `text` is `word`, in any letter case and with `-` and `_` anywhere.
+fn spells(text: &str, word: &str) -> bool {
+    let letters = text.bytes().filter(|byte| !matches!(byte, b'-' | b'_'));
+    letters.map(|byte| byte.to_ascii_lowercase()).eq(word.bytes())
+}
+
+/// Whether one of `words` is in `text`, whose words end at what is no letter or digit, and before a capital behind a small
+/// letter.
+fn has_word(text: &str, words: &[&str]) -> bool {
+    let mut spaced = String::new();
+    for letter in text.chars() {
+        if letter.is_uppercase() && spaced.ends_with(char::is_lowercase) {
+            spaced.push(' ');
+        }
+        spaced.push(letter);
+    }
+    spaced.to_lowercase().split(|letter: char| !letter.is_alphanumeric()).any(|word| words.contains(&word))
 }

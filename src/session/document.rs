@@ -31,6 +31,11 @@ impl Document {
         self.0.get(name)
     }
 
+    /// The members at the top.
+    pub(super) fn members(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
     /// The value that `pointer` leads to.
     pub fn at(&self, pointer: &Pointer) -> Option<&Value> {
         let (first, rest) = pointer.0.split_first()?;
@@ -85,6 +90,11 @@ impl Pointer {
     /// A pointer to the member `name` at the top.
     pub fn to(name: &str) -> Self {
         Self(vec![name.to_owned()])
+    }
+
+    /// Whether it leads to exactly the member `name` at the top.
+    pub(super) fn is_member(&self, name: &str) -> bool {
+        self.0 == [name]
     }
 }
 

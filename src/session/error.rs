@@ -34,6 +34,8 @@ pub enum Fault {
     Requirement,
     #[error("the session's end that the back end names is not a time in Unix seconds")]
     Expiry,
+    #[error("the introspection answer's nbf is not a time in Unix seconds")]
+    NotBefore,
     #[error("the introspection answer has no active that is true or false")]
     NoActive,
     #[error("Redis: {0}")]
@@ -88,6 +90,8 @@ denials! {
         // A `crit` header: something we do not know must be understood.
         CriticalHeader = "the token has a crit header",
         TokenType = "the token is of a type that is not for access",
+        // A `cnf` claim: it is worth nothing without a proof, which is not read here.
+        BoundToken = "the token is bound to a key (cnf), and nothing proves that the caller has it",
         Signature = "the token's signature does not verify",
         NoExpiry = "the token has no exp",
         Expired = "the session has expired",

@@ -6,11 +6,14 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::backend::MAX_ANSWER;
-use super::claims::{ends_at, is_other_kind};
+use super::claims::{ends_at, named_time};
 use super::{
     AnswerCache, Backend, CheckError, Demands, Denial, Document, Fault, Pointer, PresentedCredential, Session,
 };
 use crate::ticket::UnixTime;
+
+/// How far the endpoint's clock may be ahead, in seconds.
+const LEEWAY: u64 = 30;
 
 /// Asks one introspection endpoint.
 pub struct IntrospectCheck {
@@ -56,8 +59,10 @@ impl IntrospectCheck {
         let answer = self.ask("usersig-probe", "probe").await;
         match answer.and_then(|answer| self.judge(&answer, UnixTime::from_secs(0))) {
             Err(CheckError::Fault(fault)) => Err(fault),
-            Err(CheckError::Denied(_)) => Ok("knows our client".to_owned()),
-            Ok(_) => Err(Fault::Transport("says that a made-up token is active".to_owned())),
+            Err(CheckError::Denied(Denial::Inactive)) => Ok("knows our client".to_owned()),
+            Err(CheckError::Denied(_)) | Ok(_) => {
+                Err(Fault::Transport("says that a made-up token is active".to_owned()))
+            }
         }
     }
 
@@ -82,9 +87,10 @@ impl IntrospectCheck {
             _ => return Err(Fault::NoActive.into()),
         }
         let ends_at = ends_at(answer.get("exp"), now)?;
-        if is_other_kind(&answer) {
-            return Err(Denial::TokenType.into());
+        if named_time(answer.get("nbf"), Fault::NotBefore)?.is_some_and(|time| time > now.plus(LEEWAY)) {
+            return Err(Denial::NotYetValid.into());
         }
+        self.demands.verify_kind(&answer)?;
         self.demands.hold(&answer, "client_id")?;
         Ok(Session { subject: answer.subject(&self.user)?, ends_at, document: answer })
     }

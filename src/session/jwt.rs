@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use serde_json::Value;
 
-use super::claims::{is_kind, is_other_kind, numeric_date};
+use super::claims::{declares_access, is_access_kind, is_token_kind, numeric_date};
 use super::{CheckError, Demands, Denial, Document, KeySet, Pointer, PresentedCredential, Session, VerificationKey};
 use crate::ticket::UnixTime;
 
@@ -45,11 +45,27 @@ impl JwtCheck {
             Keys::Set(keys) => keys.verify(&token).await?,
         }
         let claims = decode(token.claims)?;
-        if !is_for_access(&token.header, &claims) {
-            return Err(Denial::TokenType.into());
-        }
+        self.verify_kind(&token.header, &claims)?;
         let ends_at = self.judge(&claims, now)?;
         Ok(Session { subject: claims.subject(&self.user)?, ends_at: Some(ends_at), document: claims })
+    }
+
+    /// Refuses a token that is not for access, by its header or its claims.
+    fn verify_kind(&self, header: &Document, claims: &Document) -> Result<(), Denial> {
+        let typ = header.get("typ");
+        if !typ.is_none_or(is_token_kind) {
+            return Err(Denial::TokenType);
+        }
+        self.demands.verify_kind(claims)?;
+        // OpenID Connect puts these claims into ID tokens, older Keycloaks and Azure AD B2C into access tokens as well. A
+        // token that is signed with a customer's own secret may have a nonce of any meaning.
+        let has_one_of = |names: &[&str]| names.iter().any(|name| claims.get(name).is_some());
+        let is_of_provider = self.demands.issuer.is_some() || matches!(self.keys, Keys::Set(_));
+        let looks_like_id_token = has_one_of(&["nonce", "at_hash", "c_hash"]) && !has_one_of(&["scope", "scp"]);
+        if is_of_provider && looks_like_id_token && !typ.is_some_and(is_access_kind) && !declares_access(claims) {
+            return Err(Denial::TokenType);
+        }
+        Ok(())
     }
 
     /// Holds verified claims against what is demanded; returns when the token expires.
@@ -81,7 +97,7 @@ pub(super) struct UnverifiedToken<'a> {
 
 impl<'a> UnverifiedToken<'a> {
     /// Takes a token apart; `jku`, `x5u`, `x5c` and `jwk` are never looked at.
-    fn parse(token: &'a str) -> Result<Self, Denial> {
+    pub(super) fn parse(token: &'a str) -> Result<Self, Denial> {
         let (message, signature) = token.rsplit_once('.').ok_or(Denial::MalformedToken)?;
         let (header, claims) = message.split_once('.').ok_or(Denial::MalformedToken)?;
         let header = decode(header)?;
@@ -93,9 +109,10 @@ impl<'a> UnverifiedToken<'a> {
         Ok(Self { algorithm, header, message, claims, signature })
     }
 
-    /// The name of the key, as the token gives it.
-    pub(super) fn kid(&self) -> Option<&str> {
-        self.header.get("kid").and_then(Value::as_str)
+    /// Whether it may be signed with this key, by the algorithm and the name of the key that it gives.
+    pub(super) fn may_be_of(&self, key: &VerificationKey) -> bool {
+        let kid = self.header.get("kid").and_then(Value::as_str);
+        key.admits(self.algorithm) && kid.is_none_or(|kid| key.id.as_deref() == Some(kid))
     }
 
     /// Verifies the signature with this key.
@@ -110,16 +127,5 @@ fn decode(part: &str) -> Result<Document, Denial> {
     Document::parse(&json)
 }
 
-/// Whether a token is one for access: neither by its header nor by its claims a refresh, ID or logout token.
-fn is_for_access(header: &Document, claims: &Document) -> bool {
-    let Some(typ) = header.get("typ").map_or(Some("jwt"), Value::as_str) else { return false };
-    let typ = typ.to_ascii_lowercase();
-    let declared = match typ.strip_prefix("application/").unwrap_or(&typ) {
-        "at+jwt" => true, // RFC 9068
-        "jwt" => false,
-        _ => return false,
-    };
-    // Claims that OpenID Connect puts into ID tokens; older Keycloaks put `nonce` into access tokens as well.
-    let looks_like_id_token = ["nonce", "at_hash", "c_hash"].into_iter().any(|name| claims.get(name).is_some());
-    !is_other_kind(claims) && (declared || is_kind(claims, &["bearer", "access"]) || !looks_like_id_token)
-}
+#[cfg(test)]
+mod tests;

@@ -1,23 +1,31 @@
 //! Key sets: the keys of an issuer, from a JWKS file, a JWKS URL or OIDC discovery, fetched beside the requests.
 //!
-//! One task per set fetches; requests read the set that is there. Only a token with an unknown key waits for a fetch,
-//! and asks for one at most once in [`COOLDOWN`], whatever came of the last.
+//! A set that was obtained is authoritative, even if no key in it can be used: it replaces the one before as a whole, so
+//! that a withdrawn key verifies nothing. The one before serves on only while no set can be obtained, until `max_stale`.
+//!
+//! One task per set fetches, and requests read the set that is there. A token whose key is not in it asks the task for a
+//! fetch by [`Fetches::ask`], at most once in [`COOLDOWN`] whatever came of the last, and waits until the fetch has ended.
+//! The task waits for that or until the set is due. `pending` says both: set, that a fetch is asked for or under way;
+//! cleared, that it has ended.
 
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
+use futures_util::FutureExt;
 use jsonwebtoken::Algorithm;
 use reqwest::Url;
 use reqwest::header::CACHE_CONTROL;
 use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
+use super::jwks::Jwks;
 use super::jwt::UnverifiedToken;
-use super::{Backend, CheckError, Denial, Document, Fault, VerificationKey};
+use super::{Backend, CheckError, Denial, Document, Fault};
 
 /// The least time between two fetches that tokens ask for, and between two tries while the issuer is down.
 const COOLDOWN: Duration = Duration::from_secs(30);
@@ -31,9 +39,6 @@ const USUAL_LIFETIME: Duration = Duration::from_secs(3600);
 /// The longest key set or discovery document that is read, in bytes.
 const MAX_BODY: usize = 256 * 1024;
 
-/// The most keys of a set that are used.
-const MAX_KEYS: usize = 64;
-
 /// Where a key set comes from.
 pub enum KeySource {
     /// A JWKS file.
@@ -44,13 +49,15 @@ pub enum KeySource {
     Issuer(String, Url),
 }
 
-/// The keys of one issuer, as they were fetched last.
+/// The keys of one issuer, as they were obtained last.
 pub struct KeySet {
     source: KeySource,
     algorithms: Vec<Algorithm>,
+    /// How long a set serves while no other can be obtained.
+    max_stale: Duration,
     backend: Backend,
     /// Replaced as a whole, and read without a lock.
-    keys: ArcSwap<Vec<VerificationKey>>,
+    obtained: ArcSwapOption<Jwks>,
     fetches: watch::Sender<Fetches>,
     /// For those who wait for a fetch.
     places: Semaphore,
@@ -63,9 +70,7 @@ struct Fetches {
     pending: bool,
     /// When the last was asked for.
     asked_at: Option<Instant>,
-    /// When the last that succeeded ended.
-    succeeded_at: Option<Instant>,
-    /// What was wrong with the last, if it failed.
+    /// Why the last yielded no key, if it did not.
     failure: Option<String>,
 }
 
@@ -75,23 +80,27 @@ impl KeySet {
     ///
     /// # Errors
     /// When no key in the file can be used.
-    pub fn new(source: KeySource, algorithms: Vec<Algorithm>, backend: Backend) -> Result<Self, Fault> {
+    pub fn new(
+        source: KeySource,
+        algorithms: Vec<Algorithm>,
+        max_stale: Duration,
+        backend: Backend,
+    ) -> Result<Self, Fault> {
+        if let KeySource::File(path) = &source {
+            Jwks::parse(&read(path)?, &algorithms)?.usable_keys()?;
+        }
         // As many as may be under way at the back end: none is yet.
         let places = Semaphore::new(backend.slots.available_permits());
-        let (keys, fetches) = (ArcSwap::default(), watch::Sender::default());
-        let set = Self { source, algorithms, backend, keys, fetches, places };
-        if let KeySource::File(path) = &set.source {
-            set.usable(&read(path)?)?;
-        }
-        Ok(set)
+        let (obtained, fetches) = (ArcSwapOption::empty(), watch::Sender::default());
+        Ok(Self { source, algorithms, max_stale, backend, obtained, fetches, places })
     }
 
-    /// How long ago the keys in use were fetched; `None` while there are none.
+    /// How long ago the set in use was obtained; `None` while there is none.
     pub fn age(&self) -> Option<Duration> {
-        self.fetches.borrow().succeeded_at.map(|at| at.elapsed())
+        self.obtained.load().as_ref().map(|set| set.obtained_at.elapsed())
     }
 
-    /// What was wrong with the last fetch, if it failed.
+    /// Why the last fetch yielded no key that can be used, if it did not.
     pub fn failure(&self) -> Option<String> {
         self.fetches.borrow().failure.clone()
     }
@@ -101,8 +110,10 @@ impl KeySet {
     /// # Errors
     /// When there is none, or no key in it can be used.
     pub async fn probe(&self) -> Result<String, Fault> {
-        let (keys, lifetime) = self.fetch().await?;
-        Ok(format!("{} usable key(s), to be used for {lifetime:?}", keys.len()))
+        let (set, lifetime) = self.fetch().await?;
+        let usable = set.usable_keys()?.len();
+        let not_used = if set.not_used.is_empty() { String::new() } else { format!("; not used: {}", set.not_used) };
+        Ok(format!("{usable} usable key(s), to be used for {:?}{not_used}", lifetime.min(self.max_stale)))
     }
 
     /// Keeps the set fresh, for ever: fetches it when a token asks for that, and before it ages out.
@@ -111,30 +122,39 @@ impl KeySet {
         loop {
             // Where no token has: the last fetch began longer than a cool-down ago.
             self.fetches.send_if_modified(Fetches::ask);
-            let (failure, wait) = match self.fetch().await {
-                Ok((keys, lifetime)) => {
-                    info!(source = %self.source, keys = keys.len(), "key set fetched");
-                    self.keys.store(Arc::new(keys));
-                    // Before it ages out.
-                    (None, lifetime.mul_f32(0.9))
-                }
-                Err(fault) => {
-                    let failure = fault.to_string();
-                    warn!(source = %self.source, cause = failure, "key set not fetched");
-                    (Some(failure), COOLDOWN)
-                }
-            };
-            self.fetches.send_modify(|fetches| fetches.end(failure));
+            let wait = self.refresh().await;
             // Until it is due, or a token asks for it: perhaps one has already, since the last ended.
             let _ = timeout(wait, fetches.wait_for(|fetches| fetches.pending)).await;
         }
     }
 
+    /// Fetches the set and puts it in the place of the last; returns how long it is until the next fetch.
+    async fn refresh(&self) -> Duration {
+        let (failure, wait) = match catch_panic(self.fetch()).await {
+            Ok((set, lifetime)) => {
+                info!(source = %self.source, keys = set.keys.len(), "key set fetched");
+                if !set.not_used.is_empty() {
+                    warn!(source = %self.source, not_used = set.not_used, "key set has keys that are not used");
+                }
+                let failure = set.usable_keys().err().map(cause);
+                self.obtained.store(Some(Arc::new(set)));
+                (failure, refresh_after(lifetime, self.max_stale))
+            }
+            Err(fault) => {
+                let failure = cause(fault);
+                warn!(source = %self.source, cause = failure, "key set not fetched");
+                (Some(failure), COOLDOWN)
+            }
+        };
+        self.fetches.send_modify(|fetches| fetches.end(failure));
+        wait
+    }
+
     /// Verifies a token with the key that it names, waiting for a fetch if that key is unknown.
     pub(super) async fn verify(&self, token: &UnverifiedToken<'_>) -> Result<(), CheckError> {
         match self.verify_now(token) {
-            Err(Denial::UnknownKey) => {}
-            verdict => return Ok(verdict?),
+            Err(CheckError::Denied(Denial::UnknownKey) | CheckError::Fault(_)) => {}
+            verdict => return verdict,
         }
         self.fetches.send_if_modified(Fetches::ask);
         if self.fetches.borrow().pending {
@@ -146,32 +166,28 @@ impl KeySet {
         }
         // Once more in any case, since a fetch may have ended after the first look.
         match (self.verify_now(token), self.failure()) {
-            (Err(Denial::UnknownKey), Some(failure)) => Err(Fault::NoKeySet(failure).into()),
-            (verdict, _) => Ok(verdict?),
-        }
-    }
-
-    /// Verifies a token with the key that it names, or with any that fits where it names none.
-    fn verify_now(&self, token: &UnverifiedToken<'_>) -> Result<(), Denial> {
-        let kid = token.kid();
-        let mut verdict = Err(Denial::UnknownKey);
-        for key in self.keys.load().iter().filter(|key| kid.is_none() || key.id.as_deref() == kid) {
-            match token.verify(key) {
-                Err(Denial::Algorithm) => {}
-                Ok(()) => return Ok(()),
-                refused => verdict = refused,
+            (Err(CheckError::Denied(Denial::UnknownKey) | CheckError::Fault(_)), Some(failure)) => {
+                Err(Fault::NoKeySet(failure).into())
             }
+            (verdict, _) => verdict,
         }
-        verdict
     }
 
-    async fn fetch(&self) -> Result<(Vec<VerificationKey>, Duration), Fault> {
+    /// Verifies a token with the set that is there.
+    fn verify_now(&self, token: &UnverifiedToken<'_>) -> Result<(), CheckError> {
+        match &*self.obtained.load() {
+            Some(set) => set.verify(token, Instant::now(), self.max_stale),
+            None => Err(Fault::NoKeySet("it has not been fetched yet".to_owned()).into()),
+        }
+    }
+
+    async fn fetch(&self) -> Result<(Jwks, Duration), Fault> {
         let (json, lifetime) = match &self.source {
             KeySource::File(path) => (read(path)?, *LIFETIME.start()),
             KeySource::Url(url) => self.get(url.clone()).await?,
             KeySource::Issuer(issuer, discovery) => self.get(self.discover(issuer, discovery).await?).await?,
         };
-        Ok((self.usable(&json)?, lifetime))
+        Ok((Jwks::parse(&json, &self.algorithms)?, lifetime))
     }
 
     /// The JWKS URL that the issuer's discovery document names.
@@ -191,19 +207,6 @@ impl KeySet {
         let (headers, body) = self.backend.ask(self.backend.client.get(url), MAX_BODY).await?;
         Ok((body, lifetime(headers.get(CACHE_CONTROL).and_then(|value| value.to_str().ok()))))
     }
-
-    /// The keys of a set that are for verifying with the rule's algorithms.
-    fn usable(&self, json: &[u8]) -> Result<Vec<VerificationKey>, Fault> {
-        let set = Document::parse(json).map_err(|_| Fault::NoKeySet("it is not a JSON object".to_owned()))?;
-        let keys = set.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        let usable =
-            |key: &Value| VerificationKey::from_jwk(serde_json::from_value(key.clone()).ok()?, &self.algorithms);
-        let usable: Vec<_> = keys.iter().filter_map(usable).take(MAX_KEYS).collect();
-        if usable.is_empty() {
-            return Err(Fault::NoKeySet(format!("none of its {} keys can be used with the rule's algs", keys.len())));
-        }
-        Ok(usable)
-    }
 }
 
 impl Fetches {
@@ -219,9 +222,6 @@ impl Fetches {
 
     fn end(&mut self, failure: Option<String>) {
         self.pending = false;
-        if failure.is_none() {
-            self.succeeded_at = Some(Instant::now());
-        }
         self.failure = failure;
     }
 }
@@ -234,6 +234,27 @@ impl std::fmt::Display for KeySource {
             Self::Issuer(issuer, _) => f.write_str(issuer),
         }
     }
+}
+
+/// What was wrong, without the words that [`Fault::NoKeySet`] puts before it.
+fn cause(fault: Fault) -> String {
+    match fault {
+        Fault::NoKeySet(cause) => cause,
+        other => other.to_string(),
+    }
+}
+
+/// What a fetch yields. One that panics has failed, and the task that made it goes on.
+async fn catch_panic<T>(fetch: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    AssertUnwindSafe(fetch).catch_unwind().await.unwrap_or_else(|_| {
+        error!("the fetch of a key set has panicked");
+        Err(Fault::NoKeySet("the fetch has panicked".to_owned()))
+    })
+}
+
+/// How long it is until a set is fetched again: a tenth before it ages out.
+fn refresh_after(lifetime: Duration, max_stale: Duration) -> Duration {
+    lifetime.min(max_stale).mul_f32(0.9)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Fault> {
@@ -249,7 +270,26 @@ fn lifetime(cache_control: Option<&str>) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use tokio::runtime::Builder;
+
     use super::*;
+
+    #[test]
+    fn a_set_is_fetched_again_before_it_ages_out_or_gets_stale() {
+        let seconds = Duration::from_secs;
+        for (lifetime, max_stale, earliest, latest) in [(3600, 86_400, 3230, 3250), (86_400, 60, 53, 55)] {
+            let wait = refresh_after(seconds(lifetime), seconds(max_stale));
+            assert!((seconds(earliest)..seconds(latest)).contains(&wait), "{wait:?}");
+        }
+    }
+
+    #[test]
+    fn a_fetch_that_panics_is_one_that_failed() {
+        let runtime = Builder::new_current_thread().build().expect("a runtime");
+        let outcome = |fetch| runtime.block_on(catch_panic(async move { if fetch { Ok(1) } else { panic!("a bug") } }));
+        assert_eq!(outcome(false), Err(Fault::NoKeySet("the fetch has panicked".to_owned())));
+        assert_eq!(outcome(true), Ok(1));
+    }
 
     #[test]
     fn tokens_get_one_fetch_a_cooldown_whatever_came_of_the_last() {

@@ -3,8 +3,8 @@
 use jsonwebtoken::Algorithm::{
     self, ES256, ES384, EdDSA, HS256, HS384, HS512, PS256, PS384, PS512, RS256, RS384, RS512,
 };
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{AlgorithmFamily, DecodingKey, DecodingKeyKind};
+use serde_json::Value;
 
 use super::Denial;
 
@@ -85,26 +85,50 @@ impl VerificationKey {
         }
     }
 
-    /// A key of a key set that may verify any of `algorithms`; `None` when it is none for that.
-    pub(super) fn from_jwk(jwk: Jwk, algorithms: &[Algorithm]) -> Option<Self> {
-        let kind = match &jwk.algorithm {
-            AlgorithmParameters::RSA(_) => RSA,
-            AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => P256,
-            AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P384 => P384,
-            AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => ED25519,
-            // A shared secret in a set that everybody can read is none.
-            _ => return None,
+    /// A key of a key set (a JSON Web Key, RFC 7517) that may verify any of `algorithms`. Only the members that are needed
+    /// are read.
+    ///
+    /// # Errors
+    /// Why it cannot be used; the text completes "this key …" and quotes nothing of it.
+    pub(super) fn from_jwk(jwk: &Value, algorithms: &[Algorithm]) -> Result<Self, &'static str> {
+        // Whoever publishes these lets everybody sign; `k` is a shared secret.
+        if ["d", "p", "q", "dp", "dq", "qi", "oth", "k"].into_iter().any(|part| jwk.get(part).is_some()) {
+            return Err("has private parts");
+        }
+        let member = |name| jwk.get(name).filter(|value: &&Value| !value.is_null());
+        let text = |name| member(name).and_then(Value::as_str).ok_or("lacks a member that its kind has");
+        let (kind, key) = match (text("kty")?, member("crv").and_then(Value::as_str)) {
+            ("RSA", _) => (RSA, DecodingKey::from_rsa_components(text("n")?, text("e")?)),
+            ("EC", Some("P-256")) => (P256, DecodingKey::from_ec_components(text("x")?, text("y")?)),
+            ("EC", Some("P-384")) => (P384, DecodingKey::from_ec_components(text("x")?, text("y")?)),
+            ("OKP", Some("Ed25519")) => (ED25519, DecodingKey::from_ed_components(text("x")?)),
+            _ => return Err("is of a kty or crv that is not used"),
         };
-        let common = &jwk.common;
-        let is_for_verifying = common.public_key_use.as_ref().is_none_or(|purpose| *purpose == PublicKeyUse::Signature)
-            && common.key_operations.as_ref().is_none_or(|operations| operations.contains(&KeyOperations::Verify));
-        let own = common.key_algorithm.map(|algorithm| algorithm.to_string().parse().ok());
+        if member("use").is_some_and(|purpose| purpose != "sig") {
+            return Err("has a use other than sig");
+        }
+        let lists_verify =
+            |operations: &Value| operations.as_array().is_some_and(|all| all.iter().any(|it| it == "verify"));
+        if !member("key_ops").is_none_or(lists_verify) {
+            return Err("has key_ops without verify");
+        }
+        let own = member("alg").map(|own| own.as_str().and_then(|name| name.parse().ok()));
         let fits = |algorithm: &Algorithm| kind.contains(algorithm) && own.is_none_or(|own| own == Some(*algorithm));
         let algorithms: Vec<_> = algorithms.iter().copied().filter(fits).collect();
-        let key = DecodingKey::from_jwk(&jwk).ok()?;
-        let is_short = matches!(key.kind(), DecodingKeyKind::RsaModulusExponent { n, .. } if n.len() < 256);
-        let is_usable = is_for_verifying && !is_short && !algorithms.is_empty();
-        is_usable.then_some(Self { id: jwk.common.key_id, key, kind, algorithms })
+        if algorithms.is_empty() {
+            return Err("fits none of the rule's algs");
+        }
+        let key = key.map_err(|_| "is not written in base64url")?;
+        if matches!(key.kind(), DecodingKeyKind::RsaModulusExponent { n, .. } if n.len() < 256) {
+            return Err("is an RSA key of less than 2048 bits");
+        }
+        let id = member("kid").map(|kid| kid.as_str().ok_or("has a kid that is not text")).transpose()?;
+        Ok(Self { id: id.map(str::to_owned), key, kind, algorithms })
+    }
+
+    /// Whether the rule lets this key verify with `algorithm`.
+    pub(super) fn admits(&self, algorithm: Algorithm) -> bool {
+        self.algorithms.contains(&algorithm)
     }
 
     /// Verifies that this key made `signature`, in base64url, over `message` with `algorithm`.
@@ -112,7 +136,7 @@ impl VerificationKey {
     /// # Errors
     /// [`Denial::Algorithm`] when the rule does not let it use that, [`Denial::Signature`] when it did not.
     pub fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &str) -> Result<(), Denial> {
-        if !self.algorithms.contains(&algorithm) {
+        if !self.admits(algorithm) {
             return Err(Denial::Algorithm);
         }
         let is_signed = jsonwebtoken::crypto::verify(signature, message, &self.key, algorithm).unwrap_or(false);
@@ -142,4 +166,68 @@ fn parse(names: &[String]) -> Result<Vec<Algorithm>, String> {
     let known = "HS256 to HS512, RS256 to PS512, ES256, ES384 and EdDSA";
     let unknown = |name| format!("names \"{name}\", which is not one of {known}");
     names.iter().map(|name| name.parse().map_err(|_| unknown(name))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The P-256 key of RFC 7517, A.1, with these members beside or instead.
+    fn ec(members: &Value) -> Value {
+        let (x, y) = ("MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM");
+        let mut jwk = json!({"kty": "EC", "crv": "P-256", "x": x, "y": y});
+        jwk.as_object_mut().expect("an object").extend(members.as_object().expect("an object").clone());
+        jwk
+    }
+
+    fn rsa(bytes: usize) -> Value {
+        json!({"kty": "RSA", "n": "_".repeat(bytes * 4 / 3), "e": "AQAB"})
+    }
+
+    #[test]
+    fn a_key_of_a_set_is_used_or_the_reason_is_named() {
+        let reason = |jwk: &Value, algorithm| VerificationKey::from_jwk(jwk, &[algorithm]).err();
+        for used in [
+            json!({}),
+            json!({"kid": "a", "use": "sig", "alg": "ES256", "key_ops": ["verify"]}),
+            json!({"kid": null, "use": null, "alg": null, "key_ops": null}),
+            json!({"x5c": "of no use here", "x5t": 7}),
+        ] {
+            assert_eq!(reason(&ec(&used), ES256), None, "{used}");
+        }
+        assert_eq!(reason(&rsa(258), RS256), None);
+        for part in ["d", "p", "q", "dp", "dq", "qi", "oth", "k"] {
+            assert_eq!(reason(&ec(&json!({part: "AAAA"})), ES256), Some("has private parts"), "{part}");
+            assert_eq!(reason(&ec(&json!({part: null})), ES256), Some("has private parts"), "{part}");
+        }
+        for (members, words) in [
+            (json!({"kty": "oct"}), "kty or crv"),
+            (json!({"kty": "OKP"}), "kty or crv"),
+            (json!({"crv": "P-521"}), "kty or crv"),
+            (json!({"crv": null}), "kty or crv"),
+            (json!({"kty": null}), "lacks a member"),
+            (json!({"x": null}), "lacks a member"),
+            (json!({"y": 7}), "lacks a member"),
+            (json!({"x": "a+b/"}), "base64url"),
+            (json!({"use": "enc"}), "use other than sig"),
+            (json!({"use": 7}), "use other than sig"),
+            (json!({"key_ops": ["sign", "deriveKey"]}), "key_ops"),
+            (json!({"key_ops": "verify"}), "key_ops"),
+            (json!({"alg": "ES384"}), "algs"),
+            (json!({"alg": "ECDH-ES"}), "algs"),
+            (json!({"alg": 7}), "algs"),
+            (json!({"crv": "P-384"}), "algs"),
+            (json!({"kid": 7}), "kid"),
+        ] {
+            let reason = reason(&ec(&members), ES256);
+            assert!(reason.is_some_and(|reason| reason.contains(words)), "{members}: {reason:?}");
+        }
+        assert_eq!(reason(&rsa(255), RS256), Some("is an RSA key of less than 2048 bits"));
+        assert_eq!(reason(&rsa(258), ES256), Some("fits none of the rule's algs"));
+        for no_key in [json!(null), json!(7), json!("kty"), json!([]), json!({})] {
+            assert_eq!(reason(&no_key, ES256), Some("lacks a member that its kind has"), "{no_key}");
+        }
+    }
 }

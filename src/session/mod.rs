@@ -11,6 +11,7 @@ mod error;
 mod home;
 mod http;
 mod introspect;
+mod jwks;
 mod jwt;
 mod key_set;
 mod keys;

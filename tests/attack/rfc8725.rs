@@ -373,12 +373,22 @@ fn item_3_12_other_kinds_of_token_are_refused() {
         json!({"token_use": "id"}),
         json!({"token_type": "refresh"}),
         json!({"type": "refresh"}),
+        json!({"TokenType": "refresh-token"}),
+        json!({"events": {"http://schemas.openid.net/event/backchannel-logout": {}}}),
+    ] {
+        assert_eq!(check(&shared(), &token(kind.clone())), Err(Denial::TokenType), "{kind}");
+    }
+    let issuer = || Some("https://idp.example.com".to_owned());
+    let rule = || JwtCheck { demands: Demands { issuer: issuer(), ..Demands::default() }, ..shared() };
+    for id_token in [
         json!({"nonce": "n-0S6_WzA2Mj"}),
         json!({"at_hash": "77QmUPtjPfzWtF2AnpK9RQ"}),
         json!({"c_hash": "LDktKdoQak3Pk0cnXxCltA"}),
     ] {
-        assert_eq!(check(&shared(), &token(kind.clone())), Err(Denial::TokenType), "{kind}");
+        assert_eq!(check(&rule(), &token(id_token.clone())), Err(Denial::TokenType), "{id_token}");
     }
+    let bound = json!({"cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}});
+    assert_eq!(check(&shared(), &token(bound)), Err(Denial::BoundToken));
 }
 
 /// Beyond the list: times, which RFC 7519 leaves to the reader.

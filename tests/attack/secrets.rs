@@ -88,6 +88,7 @@ check = "introspect"
 url = "http://{parrot}/introspect"
 client_id = "usersig"
 client_secret = "env:CLIENT_SECRET"
+audience = ["im"]
 shared_users = true
 [[session]]
 name = "http"

@@ -40,7 +40,7 @@ pub(crate) const RULES: [&str; 6] = [
     "check = \"http\"\nurl = \"http://backend:8000/me\"\nuser = \"/id\"\n",
     "check = \"redis\"\nurl = \"redis://redis:6379/0\"\nkey = \"sess:{id}\"\n",
     "check = \"redis\"\nurl = \"redis://redis:6379/0\"\nkey = \"sess:{id}\"\nuser = \"/id\"\nunwrap = \"express\"\nsecrets = [\"file:{dir}/session.key\"]\n",
-    "check = \"introspect\"\nurl = \"https://idp.example.com/introspect\"\nclient_id = \"im\"\nclient_secret = \"file:{dir}/session.key\"\n",
+    "check = \"introspect\"\nurl = \"https://idp.example.com/introspect\"\nclient_id = \"im\"\nclient_secret = \"file:{dir}/session.key\"\naudience = [\"im\"]\n",
 ];
 
 pub(crate) fn with_rule(rule: &str) -> Setup {

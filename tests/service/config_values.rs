@@ -143,6 +143,7 @@ fn a_wrong_or_missing_value_of_each_check_is_one_problem_under_its_key() {
         (RULES[1], "jwks", &["\"file:{dir}/nothing.json\"", "\"file:{dir}/app.key\"", "\"file:\""]),
         (&without(RULES[1], "jwks"), "issuer", &["\"not a url\"", "\"idp\"", "\"https://user:SENTINEL@a/\""]),
         (RULES[1], "timeout", &["2", "\"0s\"", "\"31s\""]),
+        (RULES[1], "max_stale", &["3600", "\"59s\"", "\"8d\""]),
         (RULES[2], "url", &["\"backend:8000\"", "\"/me\"", "\"ftp://a\"", "1", "\"http://user:SENTINEL@a/\"", "\"\""]),
         (RULES[2], "method", &["\"PUT\"", "\"get\"", "1"]),
         (RULES[2], "user", &["\"id\"", "1"]),
@@ -175,10 +176,11 @@ fn a_wrong_or_missing_value_of_each_check_is_one_problem_under_its_key() {
         }
     }
     for (rule, keys) in [
-        (RULES[2], &["url", "user"][..]),
+        (RULES[1], &["audience"][..]),
+        (RULES[2], &["url", "user"]),
         (RULES[3], &["url", "key"]),
         (RULES[4], &["url", "key", "secrets"]),
-        (RULES[5], &["url", "client_id", "client_secret"]),
+        (RULES[5], &["url", "client_id", "client_secret", "audience"]),
     ] {
         for key in keys {
             let message = the_problem(&with_rule(&without(rule, key)), &format!("session[0].{key}"));

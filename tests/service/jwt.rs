@@ -255,7 +255,7 @@ mod header {
     #[test]
     fn a_type_that_is_not_for_access_is_refused() {
         let service = start("");
-        for typ in ["JWT", "jwt", "at+jwt", "application/at+jwt", "AT+JWT", "application/jwt"] {
+        for typ in ["JWT", "jwt", "at+jwt", "application/at+jwt", "AT+JWT"] {
             accepted(&service, &token_with_header(json!({"typ": typ})));
         }
         for typ in
@@ -423,7 +423,7 @@ mod claim {
         accepted(&service, &token(json!({"azp": "app", "aud": "account"})));
         refused(&service, &token(json!({})), "azp");
         refused(&service, &token(json!({"aud": "web", "client_id": "web"})), "azp");
-        for azp in [json!("cli"), json!("Web"), json!(""), json!(null)] {
+        for azp in [json!("cli"), json!("Web"), json!(""), json!(null), json!(["web"])] {
             refused(&service, &token(json!({"azp": azp})), "azp");
         }
     }
@@ -439,11 +439,20 @@ mod claim {
             json!({"token_use": "id"}),       // Cognito
             json!({"token_type": "refresh"}), // simplejwt
             json!({"type": "refresh"}),       // flask-jwt-extended
-            json!({"nonce": "n-0S6_WzA2Mj"}), // OpenID Connect
-            json!({"at_hash": "77QmUPtjPfzWtF2AnpK9RQ"}),
-            json!({"c_hash": "LDktKdoQak3Pk0cnXxCltA"}),
         ] {
             refused(&service, &token(kind), "type");
+        }
+        refused(&service, &token(json!({"cnf": {"jkt": "a thumbprint"}})), "cnf");
+    }
+
+    #[test]
+    fn claims_of_an_id_token_count_under_an_issuer() {
+        let own = start("");
+        let provider = start("issuer = \"https://idp.example.com\"\n");
+        for (name, value) in [("nonce", "n-0S6_WzA2Mj"), ("at_hash", "77QmUPtjPfzWtF2AnpK9RQ"), ("c_hash", "a hash")] {
+            accepted(&own, &token(json!({name: value})));
+            refused(&provider, &token(json!({"iss": "https://idp.example.com", name: value})), "type");
+            accepted(&provider, &token(json!({"iss": "https://idp.example.com", name: value, "scope": "openid"})));
         }
     }
 

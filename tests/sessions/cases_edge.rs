@@ -144,7 +144,7 @@ fn case_32_nothing_secret_in_logs_answers_or_metrics() {
          url = \"redis://{redis}/0\"\nkey = \"sess:{{id}}\"\nuser = \"/user\"\nshared_users = true\n\
          [[session]]\nname = \"http\"\nfrom = \"bearer\"\ncheck = \"http\"\nurl = \"{http}\"\nuser = \"/user\"\nshared_users = true\n\
          [[session]]\nname = \"introspect\"\nfrom = \"header:X-Opaque\"\ncheck = \"introspect\"\nurl = \"{http}\"\nclient_id = \"usersig\"\n\
-         client_secret = \"env:CLIENT_SECRET\"\nshared_users = true\n",
+         client_secret = \"env:CLIENT_SECRET\"\naudience = [\"im\"]\nshared_users = true\n",
         app = parts::ONE_APP,
         jwt = parts::HEADER,
         redis = redis.address(),

@@ -29,7 +29,7 @@ fn coded(backend: &Backend) -> Service {
 fn introspection(url: &str, more: &str) -> Setup {
     let rule = format!(
         "[[session]]\nname = \"victim\"\nfrom = \"header:x-session\"\ncheck = \"introspect\"\nurl = \"{url}\"\n\
-         client_id = \"usersig\"\nclient_secret = \"env:SECRET\"\n{more}"
+         client_id = \"usersig\"\nclient_secret = \"env:SECRET\"\naudience = [\"im\"]\n{more}"
     );
     Setup::new([parts::ONE_APP, &rule].concat()).env("SECRET", CLIENT_SECRET)
 }
@@ -156,11 +156,7 @@ fn case_25_5xx_a_slow_drip_and_an_oversized_body() {
 #[test]
 fn case_26_active_is_missing_text_or_false() {
     let backend = Backend::always(Reply::new(200, ""));
-    let service = introspection(
-        &backend.url(),
-        "audience = [\"im\"]\nauthorized_parties = [\"web\"]\nissuer = \"https://idp\"\n",
-    )
-    .start();
+    let service = introspection(&backend.url(), "authorized_parties = [\"web\"]\nissuer = \"https://idp\"\n").start();
     let answer = |reply: Reply| {
         backend.set(move |_| reply.clone());
         ask(&service, present)
@@ -180,7 +176,14 @@ fn case_26_active_is_missing_text_or_false() {
     }
     unavailable(&service, &answer(Reply::json(json!({"sub": "alice", "exp": now() + 600}))), "active");
     for exp in [json!((now() + 600) * 1000), json!("soon"), json!(true), json!(-1)] {
-        unavailable(&service, &answer(claims(json!({"exp": exp}))), "Unix seconds");
+        unavailable(&service, &answer(claims(json!({"exp": exp}))), "end that the back end names");
+    }
+    for nbf in [json!(now() * 1000), json!("now"), json!(true), json!(-1)] {
+        unavailable(&service, &answer(claims(json!({"nbf": nbf}))), "nbf");
+    }
+    // Clocks differ by seconds.
+    for nbf in [json!(null), json!(now() - 5), json!(now() + 25)] {
+        allowed(&answer(claims(json!({"nbf": nbf, "cnf": null, "token_type": "Bearer"}))), "alice");
     }
     for (change, step, cause) in [
         (json!({"exp": now() - 1}), "check", "expired"),
@@ -188,7 +191,14 @@ fn case_26_active_is_missing_text_or_false() {
         (json!({"aud": null}), "check", "aud"),
         (json!({"client_id": "other"}), "check", "client_id"),
         (json!({"client_id": null}), "check", "client_id"),
+        (json!({"client_id": ["web"]}), "check", "client_id"),
         (json!({"iss": "https://evil"}), "check", "iss"),
+        (json!({"nbf": now() + 300}), "check", "nbf"),
+        (json!({"cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}}), "check", "cnf"),
+        (json!({"token_type": "DPoP"}), "check", "type"),
+        (json!({"TokenType": "refresh-token"}), "check", "type"),
+        (json!({"type": "refresh"}), "check", "type"),
+        (json!({"events": {}}), "check", "type"),
         (json!({"typ": "Refresh"}), "check", "type"),
         (json!({"token_use": "refresh_token"}), "check", "type"),
         (json!({"token_type": "refresh_token"}), "check", "type"),
@@ -207,7 +217,9 @@ fn case_26_active_is_missing_text_or_false() {
         );
     }
     unavailable(&service, &answer(Reply::new(200, "active=true")), "not a JSON object");
-    assert_eq!(tickets(&service), 1);
+    assert_eq!(tickets(&service), 4);
+    // An introspection answer's nonce says nothing, whoever issued the token.
+    allowed(&answer(claims(json!({"nonce": "n-0S6_WzA2Mj"}))), "alice");
 }
 
 /// Asserts that a request has these headers, in any order, and nothing of the caller's beside them.
@@ -225,7 +237,7 @@ fn assert_told(seen: &Seen, expected: &[(&str, &str)]) {
 
 #[test]
 fn case_27_only_the_named_credential_reaches_the_back_end() {
-    let backend = Backend::always(Reply::json(json!({"user": "alice", "active": true, "sub": "alice"})));
+    let backend = Backend::always(Reply::json(json!({"user": "alice", "active": true, "sub": "alice", "aud": "im"})));
     let busy = |service: &Service, name: &str, value: &str| {
         let call =
             service.public.post("/v1/usersig").same_origin().header(name, value).header("x-request-id", "the-id-1");
@@ -270,7 +282,8 @@ fn case_27_only_the_named_credential_reaches_the_back_end() {
     let service = rule("bearer", http);
     assert_told(&busy(&service, "authorization", "bearer  the-session"), &[("authorization", "Bearer the-session")]);
 
-    let client = "check = \"introspect\"\nclient_id = \"usersig\"\nclient_secret = \"env:SECRET\"\n";
+    let client =
+        "check = \"introspect\"\nclient_id = \"usersig\"\nclient_secret = \"env:SECRET\"\naudience = [\"im\"]\n";
     let service = rule("cookie:sid", client);
     let seen = busy(&service, "cookie", "sid=the-session; other=a-secret");
     let basic = format!("Basic {}", STANDARD.encode("usersig:s3cret%3Awith%2Fodd%2Bchars%25"));

@@ -12,7 +12,7 @@ use crate::issuer::{IM, ISSUER, Issuer};
 use crate::jwks::ec_jwk;
 use crate::support::backend::{Backend, Reply};
 use crate::support::clock::{eventually, now};
-use crate::support::keys::P256;
+use crate::support::keys::{P256, P384};
 use crate::support::service::Service;
 use crate::support::setup::{Setup, parts};
 use crate::verdict::{allowed, ask, checks, denied, tickets, unavailable};
@@ -149,6 +149,55 @@ fn case_22_the_old_keys_serve_while_the_issuer_is_away() {
     assert!(health["keySetFailure"].is_string() && health["keySetAgeSeconds"].as_u64() >= Some(30), "{health}");
     let age = service.metrics().of("usersig_key_set_age_seconds{rule=\"set\"}");
     assert!(age >= 30.0, "{age}");
+}
+
+#[test]
+fn withdrawn_keys_verify_nothing_as_soon_as_the_set_without_them_is_fetched() {
+    let withdrawn = [
+        (json!({"keys": []}), "none of its 0 keys can be used with the rule's algs"),
+        (json!({"keys": [ec_jwk(&P384, "known")]}), "(kid \"known\": fits none of the rule's algs)"),
+    ];
+    thread::scope(|scope| {
+        for (set, cause) in withdrawn {
+            scope.spawn(move || {
+                let keys = Backend::always(Reply::json(json!({"keys": [ec_jwk(&P256, "known")]})));
+                let service = rule(&keys.url(), "ES256").start();
+                let (known, unknown) = (token("ES256", "known"), token("ES256", "unknown"));
+                let get = |token: &str| ask(&service, |call| call.bearer(token));
+                allowed(&get(&known), "alice");
+                keys.set(move |_| Reply::json(set.clone()));
+                let is_fetched = || (get(&unknown).status == 503).then_some(());
+                eventually("an unknown key asks for the set", is_fetched);
+                unavailable(&service, &get(&known), cause);
+                unavailable(&service, &get(&unknown), cause);
+                let health = service.ops.get("/readyz").send().json()["rules"][0].clone();
+                assert!(health["keySetFailure"].as_str().is_some_and(|failure| failure.contains(cause)), "{health}");
+            });
+        }
+    });
+}
+
+#[test]
+fn old_keys_serve_while_what_is_answered_is_not_a_set_until_max_stale() {
+    let no_sets = [Reply::new(500, ""), Reply::new(200, "<html>"), Reply::json(json!({"error": "oops"}))];
+    thread::scope(|scope| {
+        for (reply, cause) in no_sets.into_iter().zip(["status 500", "not a JSON object", "no keys array"]) {
+            scope.spawn(move || {
+                let keys = Backend::always(Reply::json(json!({"keys": [ec_jwk(&P256, "known")]})));
+                let service = rule(&keys.url(), "ES256").with("max_stale = \"1m\"\n").start();
+                let (known, unknown) = (token("ES256", "known"), token("ES256", "unknown"));
+                let get = |token: &str| ask(&service, |call| call.bearer(token));
+                allowed(&get(&known), "alice");
+                let since = Instant::now();
+                keys.set(move |_| reply.clone());
+                eventually("an unknown key asks for the set", || (get(&unknown).status == 503).then_some(()));
+                allowed(&get(&known), "alice");
+                eventually("the old keys are stale", || (get(&known).status == 503).then_some(()));
+                assert!(since.elapsed() > Duration::from_secs(50), "refused after {:?}", since.elapsed());
+                unavailable(&service, &get(&known), cause);
+            });
+        }
+    });
 }
 
 #[test]

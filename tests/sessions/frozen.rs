@@ -110,7 +110,7 @@ fn redis_frozen_under_load() {
 #[test]
 fn introspection_frozen_under_load() {
     let issuer = Issuer::start();
-    let rule = "from = \"bearer\"\ncheck = \"introspect\"\nclient_id = \"usersig\"\nclient_secret = \"env:SECRET\"\n";
+    let rule = "from = \"bearer\"\ncheck = \"introspect\"\nclient_id = \"usersig\"\nclient_secret = \"env:SECRET\"\naudience = [\"im\"]\n";
     let url = issuer.client.url("/realms/a/protocol/openid-connect/token/introspect");
     let service = service(&format!("{rule}url = \"{url}\"\n")).env("SECRET", CLIENT_SECRET).start();
     let credential = format!("authorization: Bearer {}", issuer.login("alice", OPAQUE).access);

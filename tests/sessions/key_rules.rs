@@ -8,7 +8,7 @@ use crate::jwks::{ec_jwk, rsa_jwk};
 use crate::support::backend::{Backend, Reply};
 use crate::support::client::Answer;
 use crate::support::clock::{eventually, now};
-use crate::support::keys::{P256, RSA, TokenKey};
+use crate::support::keys::{P256, P384, RSA, TokenKey};
 use crate::support::proxy::{Proxy, Weather};
 use crate::support::service::Service;
 use crate::support::setup::{Setup, parts};
@@ -66,6 +66,76 @@ fn keys_that_are_not_for_verifying_are_skipped() {
     allowed(&of(&service, &RSA, Algorithm::RS256, "good"), "alice");
     for kid in ["short", "enc"] {
         denied(&service, &of(&service, &RSA, Algorithm::RS256, kid), "check", "no key of the key set");
+    }
+}
+
+#[test]
+fn a_key_that_is_published_with_its_private_parts_is_not_used_and_named() {
+    let keys = [ec_jwk(&P256, "good"), with(ec_jwk(&P256, "leaked"), json!({"d": "c2VjcmV0LXBhcnQ"}))];
+    let setup = rule("jwks = \"file:{dir}/jwks.json\"\nalgs = [\"ES256\"]\n");
+    let setup = setup.file("jwks.json", json!({"keys": keys}).to_string());
+    let probed = setup.run(&["check", "--probe"]).finish();
+    let line = "1 usable key(s), to be used for 60s; not used: kid \"leaked\": has private parts";
+    assert!(probed.code == Some(0) && probed.stdout.contains(line), "{probed:?}");
+    let service = setup.start();
+    let get = |kid: &str| ask(&service, |call| call.bearer(&token(&P256, Algorithm::ES256, ISSUER, kid)));
+    allowed(&get("good"), "alice");
+    denied(&service, &get("leaked"), "check", "no key of the key set");
+    let log = service.stop();
+    let warnings: Vec<_> = log.iter().filter(|event| event["level"] == "WARN").collect();
+    assert_eq!(warnings.len(), 1, "one a fetch: {log:?}");
+    assert_eq!(warnings[0]["not_used"], "kid \"leaked\": has private parts", "{log:?}");
+    assert!(log.iter().all(|event| !event.to_string().contains("c2VjcmV0LXBhcnQ")), "{log:?}");
+}
+
+#[test]
+fn a_token_without_kid_is_tried_with_four_keys_at_most() {
+    // Points that nobody has the private half of, and that are of another algorithm.
+    let other = |kid: &str| with(ec_jwk(&P256, kid), json!({"y": "A".repeat(43)}));
+    let set = |others: &[&str]| {
+        let others = others.iter().map(|kid| other(kid));
+        let keys: Vec<_> = [ec_jwk(&P384, "unfit"), rsa_jwk(&RSA, "unfit")].into_iter().chain(others).collect();
+        let keys = [keys, vec![ec_jwk(&P256, "last")]].concat();
+        let setup = rule("jwks = \"file:{dir}/jwks.json\"\nalgs = [\"ES256\", \"ES384\"]\n");
+        setup.file("jwks.json", json!({"keys": keys}).to_string()).start()
+    };
+    let claims = json!({"sub": "alice", "aud": "im", "exp": now() + 600}).to_string();
+    let nameless = P256.token_of(Algorithm::ES256, r#"{"alg":"ES256"}"#, &claims);
+    let service = set(&["a", "b", "c"]);
+    allowed(&ask(&service, |call| call.bearer(&nameless)), "alice");
+    let service = set(&["a", "b", "c", "d"]);
+    denied(&service, &ask(&service, |call| call.bearer(&nameless)), "check", "signature");
+    let named = token(&P256, Algorithm::ES256, ISSUER, "last");
+    allowed(&ask(&service, |call| call.bearer(&named)), "alice");
+}
+
+#[test]
+fn an_id_token_of_a_key_set_is_known_by_its_nonce() {
+    let setup = rule("jwks = \"file:{dir}/jwks.json\"\nalgs = [\"ES256\"]\n");
+    let service = setup.file("jwks.json", json!({"keys": [ec_jwk(&P256, "good")]}).to_string()).start();
+    let of = |claims: Value| {
+        let claims = with(claims, json!({"sub": "alice", "aud": "im", "exp": now() + 600, "nonce": "n-0S6_WzA2Mj"}));
+        ask(&service, |call| call.bearer(&P256.token(Algorithm::ES256, claims)))
+    };
+    denied(&service, &of(json!({})), "check", "type");
+    allowed(&of(json!({"scp": "im"})), "alice");
+}
+
+#[test]
+fn a_file_without_a_usable_key_is_a_problem_of_the_configuration() {
+    for (content, words) in [
+        (json!({"keys": []}), "none of its 0 keys can be used"),
+        (
+            json!({"keys": [ec_jwk(&P384, "a")]}),
+            "none of its 1 keys can be used with the rule's algs (kid \"a\": fits none",
+        ),
+        (json!({}), "it has no keys array"),
+        (json!([]), "it is not a JSON object"),
+    ] {
+        let setup = rule("jwks = \"file:{dir}/jwks.json\"\nalgs = [\"ES256\"]\n");
+        let finished = setup.file("jwks.json", content.to_string()).refuse();
+        assert_eq!(finished.code, Some(1), "{finished:?}");
+        assert!(finished.stderr.contains(&format!("session[0].jwks: has no usable key set: {words}")), "{finished:?}");
     }
 }
 

@@ -105,7 +105,7 @@ fn the_exp_of_a_token_bounds_the_ticket() {
     let url = issuer.client.url("/realms/a/protocol/openid-connect/token/introspect");
     let introspect = |url: &str| {
         let rule = format!(
-            "check = \"introspect\"\nurl = \"{url}\"\nclient_id = \"usersig\"\nclient_secret = \"env:SECRET\"\ncache = \"30s\"\n"
+            "check = \"introspect\"\nurl = \"{url}\"\nclient_id = \"usersig\"\nclient_secret = \"env:SECRET\"\naudience = [\"im\"]\ncache = \"30s\"\n"
         );
         bound(&rule).env("SECRET", CLIENT_SECRET).start()
     };
@@ -114,7 +114,7 @@ fn the_exp_of_a_token_bounds_the_ticket() {
     for _ in 0..2 {
         ends_with(&ask(&service, |call| call.header("x-session", &token)), "alice", 3600);
     }
-    let backend = Backend::always(Reply::json(json!({"active": true, "sub": "alice"})));
+    let backend = Backend::always(Reply::json(json!({"active": true, "sub": "alice", "aud": "im"})));
     let service = introspect(&backend.url());
     unbounded(&service, &ask(&service, present));
 
@@ -130,14 +130,14 @@ fn the_exp_of_a_token_bounds_the_ticket() {
 fn a_cached_session_ends_when_it_ends() {
     let end = now() + 4;
     let backend = Backend::always(Reply::json(
-        json!({"user": "alice", "until": end, "active": true, "sub": "alice", "exp": end}),
+        json!({"user": "alice", "until": end, "active": true, "sub": "alice", "aud": "im", "exp": end}),
     ));
     let http = format!(
         "check = \"http\"\nuser = \"/user\"\nexpires = \"/until\"\nurl = \"{}\"\ncache = \"30s\"\n",
         backend.url()
     );
     let introspect = format!(
-        "check = \"introspect\"\nclient_id = \"usersig\"\nclient_secret = \"env:SECRET\"\nurl = \"{}\"\ncache = \"30s\"\n",
+        "check = \"introspect\"\nclient_id = \"usersig\"\nclient_secret = \"env:SECRET\"\naudience = [\"im\"]\nurl = \"{}\"\ncache = \"30s\"\n",
         backend.url()
     );
     // Tickets may outlive the session here, so that it is the cache alone that ends it.

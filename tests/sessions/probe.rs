@@ -42,7 +42,7 @@ fn a_probe_says_what_works() {
     let refuses = Backend::always(Reply::new(401, ""));
     let trusted =
         format!("ca_file = \"{}\"\nresolve = {{ \"idp.example.com\" = \"{}\" }}", authority.ca_file(), nginx.address);
-    let introspect = "check = \"introspect\"\nclient_id = \"usersig\"\nclient_secret = \"env:SECRET\"\nurl = \"https://idp.example.com/realms/a/protocol/openid-connect/token/introspect\"";
+    let introspect = "check = \"introspect\"\nclient_id = \"usersig\"\naudience = [\"im\"]\nclient_secret = \"env:SECRET\"\nurl = \"https://idp.example.com/realms/a/protocol/openid-connect/token/introspect\"";
     let finished = probe(&[
         rule("http", &format!("check = \"http\"\nuser = \"/id\"\nurl = \"{}\"", refuses.url())),
         rule(
@@ -92,6 +92,7 @@ fn a_probe_says_what_does_not() {
     let empty = Backend::always(Reply::json(json!({"keys": [{"kty": "oct", "k": "AAAA"}]})));
     let other =
         Backend::always(Reply::json(json!({"issuer": "https://another.example.com", "jwks_uri": "http://127.0.0.1/"})));
+    let believes = Backend::always(Reply::json(json!({"active": true, "sub": "everybody"})));
     let nobody = format!("127.0.0.1:{}", free_port());
     let http = |name: &str, url: &str| rule(name, &format!("check = \"http\"\nuser = \"/id\"\nurl = \"{url}\""));
     let redis_at = |name: &str, keys: &str| rule(name, &format!("check = \"redis\"\nkey = \"sess:{{id}}\"\n{keys}"));
@@ -101,7 +102,7 @@ fn a_probe_says_what_does_not() {
         rule(
             name,
             &format!(
-                "check = \"introspect\"\nclient_id = \"usersig\"\nclient_secret = \"env:{secret}\"\nurl = \"{url}\""
+                "check = \"introspect\"\nclient_id = \"usersig\"\naudience = [\"im\"]\nclient_secret = \"env:{secret}\"\nurl = \"{url}\""
             ),
         )
     };
@@ -125,6 +126,7 @@ fn a_probe_says_what_does_not() {
         set("discovery", &format!("issuer = \"{}\"", other.url())),
         introspect("client", "WRONG", &url),
         introspect("endpoint", "SECRET", &issuer.client.url("/realms/a/introspect")),
+        introspect("believes", "SECRET", &believes.url()),
     ]);
     assert_eq!(finished.code, Some(1), "{finished:?}");
     for (name, words) in [
@@ -139,11 +141,12 @@ fn a_probe_says_what_does_not() {
         ("exists", "NOPERM"),
         ("field", "NOPERM"),
         ("life", "NOPERM"),
-        ("nokeys", "none of its 1 keys can be used"),
+        ("nokeys", "none of its 1 keys can be used with the rule's algs (a key without kid: has private parts)"),
         ("noset", "status 404"),
         ("discovery", "issuer is not exactly the rule's"),
         ("client", "status 401"),
         ("endpoint", "status 404"),
+        ("believes", "a made-up token is active"),
     ] {
         assert_line(&finished, &format!("{name}: failed"), words);
     }

@@ -130,7 +130,7 @@ fn whatever_happens_on_the_way_to_an_introspection_endpoint_passes() {
     let proxy = Proxy::to(issuer.client.address);
     let rule = format!(
         "[[session]]\nname = \"victim\"\nfrom = \"bearer\"\ncheck = \"introspect\"\nclient_id = \"usersig\"\n\
-         client_secret = \"env:SECRET\"\ntimeout = \"500ms\"\n\
+         client_secret = \"env:SECRET\"\naudience = [\"im\"]\ntimeout = \"500ms\"\n\
          url = \"http://{}/realms/a/protocol/openid-connect/token/introspect\"\n",
         proxy.address
     );

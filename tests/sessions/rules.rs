@@ -19,7 +19,7 @@ fn a_cookie_a_header_and_a_bearer_token_side_by_side() {
              check = \"redis\"\nurl = \"{}\"\nkey = \"sess:{{id}}\"\nuser = \"/passport/user\"\n{}\n\
              [[session]]\nname = \"mini\"\nfrom = \"header:X-Token\"\ncheck = \"jwt\"\nsecret = \"file:{{dir}}/session.key\"\n{}\n\
              [[session]]\nname = \"app\"\nfrom = \"bearer\"\ncheck = \"introspect\"\nurl = \"{introspection}\"\nclient_id = \"usersig\"\n\
-             client_secret = \"env:CLIENT_SECRET\"\n{}\n",
+             client_secret = \"env:CLIENT_SECRET\"\naudience = [\"im\"]\n{}\n",
             redis.url(),
             prefixes[0],
             prefixes[1],
