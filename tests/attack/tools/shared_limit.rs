@@ -25,7 +25,7 @@ fn ask(service: &Service, user: &str) -> Answer {
 fn changes(service: &Service) -> (usize, usize) {
     let log = service.log();
     let said = |message: &str| log.iter().filter(|line| line["message"] == message).count();
-    (said("the shared limit is away, each replica limits for itself"), said("the shared limit is back"))
+    (said("shared rate limit unavailable, falling back to per-replica limits"), said("shared rate limit available again"))
 }
 
 /// Waits for the log, which is written beside the answers, to say that the shared limit went, and has not come back.
