@@ -12,6 +12,7 @@
 //! | 2 | [`issue`] | session + request + policy → ticket, or a reason |
 //! | 2 | [`limit`] | who has asked too often |
 //! | 1 | [`session`] | who is calling |
+//! | 0 | [`client`] | outbound HTTP and Redis, with their deadlines and errors |
 //! | 0 | [`ticket`] | the TLS-sig v2 protocol |
 //! | leaf | [`metrics`], [`telemetry`] | what is counted; what is logged |
 //!
@@ -26,6 +27,7 @@
 
 pub mod app;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod http;
 pub mod issue;

@@ -4,17 +4,18 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::str::FromStr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use lru::LruCache;
 use redis::Script;
+use redis::aio::ConnectionManager;
 use tracing::{info, warn};
 
-use crate::session::{Fault, RedisServer};
+use crate::client::{self, RedisServer};
 use crate::ticket::{SdkAppId, UserId};
 
 /// A number of times in a second, a minute or an hour.
@@ -72,7 +73,7 @@ impl Limiter {
             users: quota.map(|quota| RateLimiter::keyed(quota.allow_burst(burst))),
             shared: shared.zip(per_user).map(|(server, rate)| SharedLimit {
                 server,
-                script: Script::new(GCRA),
+                script: Arc::new(Script::new(GCRA)),
                 interval: rate.interval,
                 burst,
                 is_away: AtomicBool::default(),
@@ -104,7 +105,7 @@ impl Limiter {
     }
 
     /// Asks the store of all replicas whether it would count; `None` when there is none.
-    pub async fn probe(&self) -> Option<Result<String, Fault>> {
+    pub async fn probe(&self) -> Option<Result<String, client::Error>> {
         let answer = self.shared.as_ref()?.ask("probe").await;
         Some(answer.map(|_| "answers, and lets us count".to_owned()))
     }
@@ -221,7 +222,7 @@ fn network(address: IpAddr) -> IpAddr {
 /// The limit of all replicas, in Redis: GCRA in one script, by Redis' own clock.
 struct SharedLimit {
     server: RedisServer,
-    script: Script,
+    script: Arc<Script>,
     interval: Duration,
     burst: NonZeroU32,
     /// Whether the last use failed, so that the log is told of the change and not of each request.
@@ -253,11 +254,13 @@ impl SharedLimit {
     }
 
     /// Runs the script for what `name` tells apart.
-    async fn ask(&self, name: &str) -> Result<u64, Fault> {
-        let count = async |mut connection| {
-            // All keys begin alike, for an ACL of their own.
-            let mut call = self.script.key(format!("usersig:limit:{name}"));
-            call.arg(self.interval.as_micros()).arg(self.burst.get()).invoke_async(&mut connection).await
+    async fn ask(&self, name: &str) -> Result<u64, client::Error> {
+        let script = Arc::clone(&self.script);
+        // All keys begin alike, for an ACL of their own.
+        let key = format!("usersig:limit:{name}");
+        let (interval, burst) = (self.interval.as_micros(), self.burst.get());
+        let count = async move |mut connection: ConnectionManager| {
+            script.key(key).arg(interval).arg(burst).invoke_async(&mut connection).await
         };
         // Done once more it might count twice.
         self.server.run_once(count).await

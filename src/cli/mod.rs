@@ -5,7 +5,6 @@ mod demo;
 use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, Read, Write};
-use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,12 +12,12 @@ use std::time::Duration;
 use actix_web::rt::System;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser};
-use reqwest::{Client, StatusCode, redirect};
+use http::{StatusCode, Uri};
 
 use crate::app::Service;
+use crate::client;
 use crate::config::{Config, SecretSource, parse_lifetime};
 use crate::http::now;
-use crate::session::Fault;
 use crate::telemetry::Log;
 use crate::ticket::{
     Expected, FieldError, Lifetime, Privileges, Room, SdkAppId, SecretKey, Signer, UnixTime, UserId, Verdict, inspect,
@@ -152,7 +151,7 @@ fn check(path: &Path, probe: bool) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     let mut code = ExitCode::SUCCESS;
-    let mut tell = |name: &str, finding: Option<Result<String, Fault>>| match finding {
+    let mut tell = |name: &str, finding: Option<Result<String, String>>| match finding {
         None => writeln!(stdout, "{name}: ok, needs no back end"),
         Some(Ok(finding)) => writeln!(stdout, "{name}: ok, {finding}"),
         Some(Err(fault)) => {
@@ -161,10 +160,11 @@ fn check(path: &Path, probe: bool) -> Outcome {
         }
     };
     for rule in &rules {
-        tell(&rule.name, System::new().block_on(rule.probe()))?;
+        let finding = System::new().block_on(rule.probe());
+        tell(&rule.name, finding.map(|finding| finding.map_err(|fault| fault.to_string())))?;
     }
-    if let finding @ Some(_) = System::new().block_on(limiter.probe()) {
-        tell("limit.store", finding)?;
+    if let Some(finding) = System::new().block_on(limiter.probe()) {
+        tell("limit.store", Some(finding.map_err(|error| error.to_string())))?;
     }
     Ok(code)
 }
@@ -205,17 +205,15 @@ fn inspect_ticket(args: InspectArgs) -> Outcome {
 }
 
 fn healthcheck(url: &str) -> Outcome {
-    // Plain HTTP needs no certificates, and asks where it is told to and nowhere else.
-    let client = Client::builder().tls_certs_only([]).no_proxy().redirect(redirect::Policy::none());
-    let client = client.timeout(Duration::from_secs(2)).build()?;
-    // Not dropped: it would wait for the look-up of a name, however long that takes.
-    let system = ManuallyDrop::new(System::new());
-    match system.block_on(async { client.get(url).send().await }) {
-        Ok(response) if response.status() == StatusCode::OK => Ok(ExitCode::SUCCESS),
-        Ok(response) => Err(format!("{url} answered {}", response.status()).into()),
-        Err(error) if error.is_builder() => Err(format!("{url}: expected http://HOST:PORT/PATH").into()),
-        Err(error) if error.is_timeout() => Err(format!("{url}: no answer within 2 s").into()),
-        Err(error) => Err(format!("{url}: {}", Fault::from(error)).into()),
+    let is_plain = |url: &Uri| url.scheme_str() == Some("http") && url.host().is_some();
+    let Some(target) = url.parse().ok().filter(is_plain) else {
+        return Err(format!("{url}: expected http://HOST:PORT/PATH").into());
+    };
+    match System::new().block_on(client::plain_status(target, Duration::from_secs(2))) {
+        Ok(StatusCode::OK) => Ok(ExitCode::SUCCESS),
+        Ok(status) => Err(format!("{url} answered {status}").into()),
+        Err(client::Error::Timeout(limit)) => Err(format!("{url}: no answer within {} s", limit.as_secs()).into()),
+        Err(error) => Err(format!("{url}: {error}").into()),
     }
 }
 

@@ -23,10 +23,11 @@ use config::{Environment, File, FileFormat};
 use serde_json::{Map, Value};
 use tracing::level_filters::LevelFilter;
 
+use crate::client::RedisServer;
 use crate::http::Origin;
 use crate::issue::UserIdMapping;
 use crate::limit::{Limiter, Rate};
-use crate::session::{RedisServer, Rule};
+use crate::session::Rule;
 use crate::telemetry::{LogFormat, LogSettings, TraceSettings, trace};
 use check::{file, redis_url, url};
 use secret::reference;

@@ -8,16 +8,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use http::header::CACHE_CONTROL;
 use jsonwebtoken::Algorithm;
-use reqwest::Url;
-use reqwest::header::CACHE_CONTROL;
 use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tracing::{info, warn};
+use url::Url;
 
 use super::jwt::UnverifiedToken;
-use super::{Backend, CheckError, Denial, Document, Fault, VerificationKey};
+use super::{CheckError, Denial, Document, Fault, VerificationKey};
+use crate::client::{self, HttpClient};
 
 /// The least time between two fetches that tokens ask for, and between two tries while the issuer is down.
 const COOLDOWN: Duration = Duration::from_secs(30);
@@ -48,7 +49,7 @@ pub enum KeySource {
 pub struct KeySet {
     source: KeySource,
     algorithms: Vec<Algorithm>,
-    backend: Backend,
+    backend: HttpClient,
     /// Replaced as a whole, and read without a lock.
     keys: ArcSwap<Vec<VerificationKey>>,
     fetches: watch::Sender<Fetches>,
@@ -75,9 +76,8 @@ impl KeySet {
     ///
     /// # Errors
     /// When no key in the file can be used.
-    pub fn new(source: KeySource, algorithms: Vec<Algorithm>, backend: Backend) -> Result<Self, Fault> {
-        // As many as may be under way at the back end: none is yet.
-        let places = Semaphore::new(backend.slots.available_permits());
+    pub fn new(source: KeySource, algorithms: Vec<Algorithm>, backend: HttpClient) -> Result<Self, Fault> {
+        let places = Semaphore::new(backend.max_in_flight());
         let (keys, fetches) = (ArcSwap::default(), watch::Sender::default());
         let set = Self { source, algorithms, backend, keys, fetches, places };
         if let KeySource::File(path) = &set.source {
@@ -139,10 +139,10 @@ impl KeySet {
         self.fetches.send_if_modified(Fetches::ask);
         if self.fetches.borrow().pending {
             let _place = self.places.try_acquire().map_err(|_| Fault::Busy)?;
-            let deadline = self.backend.timeout;
+            let deadline = self.backend.timeout();
             let mut fetches = self.fetches.subscribe();
             let end = timeout(deadline, fetches.wait_for(|fetches| !fetches.pending)).await;
-            end.map(drop).map_err(|_| Fault::Timeout(deadline))?;
+            end.map(drop).map_err(|_| client::Error::Timeout(deadline))?;
         }
         // Once more in any case, since a fetch may have ended after the first look.
         match (self.verify_now(token), self.failure()) {
@@ -188,7 +188,7 @@ impl KeySet {
     }
 
     async fn get(&self, url: Url) -> Result<(Vec<u8>, Duration), Fault> {
-        let (headers, body) = self.backend.ask(self.backend.client.get(url), MAX_BODY).await?;
+        let (headers, body) = self.backend.fetch(url.as_str(), MAX_BODY).await?;
         Ok((body, lifetime(headers.get(CACHE_CONTROL).and_then(|value| value.to_str().ok()))))
     }
 
