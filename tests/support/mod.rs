@@ -18,6 +18,7 @@ pub(crate) mod client;
 pub(crate) mod clock;
 pub(crate) mod command;
 pub(crate) mod component;
+pub(crate) mod crowd;
 pub(crate) mod keys;
 pub(crate) mod metrics;
 pub(crate) mod proxy;
