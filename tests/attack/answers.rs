@@ -1,14 +1,15 @@
 //! Back ends and caches that answer for somebody else: no user gets another's ticket.
 
-use std::io::{self, BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Mutex;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::support::backend::{Backend, Reply, Seen};
+use crate::support::clock::DEADLINE;
 use crate::support::crowd::{Crowd, USERS};
 use crate::support::setup::{Setup, parts};
 
@@ -128,6 +129,38 @@ fn what_a_cache_says_is_neither_a_user_nor_a_denial() {
         }
     }
     assert!(backend.seen().iter().all(|question| question.header("cache-control") == "no-store"));
+}
+
+/// A client that closes first keeps the port for a minute, and one that resets may take what the back end has not yet sent.
+#[test]
+fn the_back_end_closes_first_and_sees_an_orderly_end() {
+    let (listener, ends) = (TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"), mpsc::channel());
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let mut reader = BufReader::new(&client);
+            let mut line = String::new();
+            while reader.read_line(&mut line).is_ok_and(|length| length > 2) {
+                line.clear();
+            }
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 16\r\n\r\n{\"user\":\"alice\"}";
+            (&client).write_all(answer).expect("a client that listens");
+            // Nothing comes, and the client does not close, until this side does.
+            client.set_read_timeout(Some(Duration::from_millis(100))).expect("a socket");
+            let before = reader.read(&mut [0]).map_err(|error| error.kind());
+            client.shutdown(Shutdown::Write).expect("a client that is there");
+            client.set_read_timeout(Some(DEADLINE)).expect("a socket");
+            let after = reader.read(&mut [0]).map_err(|error| error.kind());
+            ends.0.send((before, after)).expect("a test that waits");
+        }
+    });
+    let service = service(address, "").start();
+    for _ in 0..5 {
+        let answer = service.public.post("/v1/usersig").same_origin().cookie("sid", "session-of-alice").send();
+        assert_eq!(answer.ok()["userId"], "alice");
+        let seen = ends.1.recv_timeout(DEADLINE).expect("the connection ends");
+        assert_eq!(seen, (Err(io::ErrorKind::WouldBlock), Ok(0)));
+    }
 }
 
 /// The status decides first: what comes behind a denial is not waited for.

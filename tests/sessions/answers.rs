@@ -21,6 +21,9 @@ struct Injector {
 #[derive(Default)]
 struct Shared {
     is_on: AtomicBool,
+    /// Injects one reply before the next, and no more.
+    once: AtomicBool,
+    connections: AtomicUsize,
     replies: AtomicUsize,
     injected: AtomicUsize,
     bytes: AtomicUsize,
@@ -38,6 +41,7 @@ impl Injector {
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let shared = Arc::clone(&accepting);
+                shared.connections.fetch_add(1, Ordering::Relaxed);
                 // A side that goes away ends the connection, which is no fault of the proxy's.
                 thread::spawn(move || drop(shared.serve(&client, port)));
             }
@@ -66,10 +70,13 @@ impl Shared {
             }
             self.bytes.fetch_add(reply.len(), Ordering::Relaxed);
             let number = self.replies.fetch_add(1, Ordering::Relaxed);
-            if self.is_on.load(Ordering::Relaxed) && number.is_multiple_of(Injector::EVERY) {
+            let is_due = self.is_on.load(Ordering::Relaxed) && number.is_multiple_of(Injector::EVERY);
+            if is_due || self.once.swap(false, Ordering::Relaxed) {
+                let injected = self.injected.fetch_add(1, Ordering::Relaxed);
                 let other = format!("{{\"user\":\"user-{}\"}}", number % USERS);
-                reply.splice(0..0, format!("${}\r\n{other}\r\n", other.len()).into_bytes());
-                self.injected.fetch_add(1, Ordering::Relaxed);
+                // Every other time as much as answers a whole question.
+                let rest = if injected.is_multiple_of(2) { "" } else { ":60000\r\n$16\r\nanother question\r\n" };
+                reply.splice(0..0, format!("${}\r\n{other}\r\n{rest}", other.len()).into_bytes());
             }
             result = to.write_all(&reply);
         }
@@ -122,6 +129,21 @@ fn an_extra_reply_of_redis_reaches_no_other_user() {
     back(&service);
     let seen = Crowd::of(&service).ask(USERS, |user| format!("x-session: session-number-of-{user}"));
     assert_eq!(seen.right, USERS, "{seen:?}");
+}
+
+#[test]
+fn a_connection_that_has_answered_wrongly_answers_nothing_more() {
+    let redis = Redis::start();
+    remember(&redis);
+    let injector = Injector::before(&redis);
+    let service = redis_rule(injector.address).start();
+    for times in 1..=10 {
+        allowed(&ask(&service, present), "alice");
+        injector.shared.once.store(true, Ordering::Relaxed);
+        unavailable(&service, &ask(&service, present), "belonged to another question");
+        assert_eq!(injector.shared.connections.load(Ordering::Relaxed), times);
+    }
+    allowed(&ask(&service, present), "alice");
 }
 
 #[test]
