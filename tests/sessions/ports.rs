@@ -1,11 +1,12 @@
 //! Fresh connections leave our local ports free: the back end's side closes first and keeps the `TIME_WAIT`.
 
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::Command;
-
-use serde_json::json;
+use std::thread;
+use std::time::Duration;
 
 use crate::one_rule::http_rule;
-use crate::support::backend::{Backend, Reply};
 use crate::support::crowd::Crowd;
 
 /// Set where the test runs in a network of its own.
@@ -38,9 +39,24 @@ fn three_times_as_many_checks_as_ports_find_a_port_each() {
 }
 
 fn ask_often() {
-    let backend = Backend::start(|question| Reply::json(json!({"user": question.header("x-session")})));
-    let service = http_rule(backend.address).start();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let service = http_rule(listener.local_addr().expect("an address")).start();
+    thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || answer(&client).expect("a client that stays until it has the answer"));
+        }
+    });
     let seen = Crowd::of(&service).ask(6000, |user| format!("x-session: {user}"));
     println!("6,000 checks through 2,000 ports: {seen:?}");
     assert_eq!(seen.right, 6000, "{seen:?}");
+}
+
+/// Answers one question, and closes a moment later, as servers do that write a log line first.
+fn answer(mut client: &TcpStream) -> io::Result<()> {
+    let lines = BufReader::new(client).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+    let users: Vec<_> = lines.filter_map(|line| line.strip_prefix("x-session: ").map(str::to_owned)).collect();
+    let body = format!("{{\"user\":\"{}\"}}", users.concat());
+    client.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes())?;
+    thread::sleep(Duration::from_millis(5));
+    Ok(())
 }
