@@ -13,6 +13,7 @@
 //! | 2 | [`issue`] | the one decision: session + request + policy → ticket, or a reason |
 //! | 2 | [`limit`] | who has asked too often |
 //! | 1 | [`session`] | who is calling |
+//! | 0 | [`client`] | outbound HTTP and Redis, with their deadlines and errors |
 //! | 0 | [`ticket`] | the TLS-sig v2 protocol |
 //! | leaf | [`telemetry`] | what is logged, counted and traced |
 //!
@@ -28,6 +29,7 @@
 )]
 
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod demo;
 pub mod http;

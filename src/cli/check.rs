@@ -10,7 +10,6 @@ use clap::Args;
 use super::Outcome;
 use super::serve::load;
 use crate::config::Config;
-use crate::session::Fault;
 
 #[derive(Args)]
 pub(super) struct CheckArgs {
@@ -31,7 +30,7 @@ pub(super) fn run(args: &CheckArgs) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     let mut code = ExitCode::SUCCESS;
-    let mut print = |name: &str, finding: Option<Result<String, Fault>>| match finding {
+    let mut print = |name: &str, finding: Option<Result<String, String>>| match finding {
         None => writeln!(stdout, "{name}: ok, needs no back end"),
         Some(Ok(finding)) => writeln!(stdout, "{name}: ok, {finding}"),
         Some(Err(fault)) => {
@@ -40,10 +39,11 @@ pub(super) fn run(args: &CheckArgs) -> Outcome {
         }
     };
     for rule in &rules {
-        print(&rule.name, System::new().block_on(rule.probe()))?;
+        let finding = System::new().block_on(rule.probe());
+        print(&rule.name, finding.map(|finding| finding.map_err(|fault| fault.to_string())))?;
     }
-    if let finding @ Some(_) = System::new().block_on(limiter.probe()) {
-        print("limit.store", finding)?;
+    if let Some(finding) = System::new().block_on(limiter.probe()) {
+        print("limit.store", Some(finding.map_err(|error| error.to_string())))?;
     }
     Ok(code)
 }

@@ -1,15 +1,14 @@
 //! `usersig healthcheck`.
 
-use std::mem::ManuallyDrop;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use actix_web::rt::System;
 use clap::Args;
-use reqwest::{Client, StatusCode, redirect};
+use http::{StatusCode, Uri};
 
 use super::Outcome;
-use crate::session::Fault;
+use crate::client;
 
 #[derive(Args)]
 pub(super) struct HealthcheckArgs {
@@ -20,16 +19,14 @@ pub(super) struct HealthcheckArgs {
 
 pub(super) fn run(args: &HealthcheckArgs) -> Outcome {
     let url = &args.url;
-    // Plain HTTP needs no certificates, and asks where it is told to and nowhere else.
-    let client = Client::builder().tls_certs_only([]).no_proxy().redirect(redirect::Policy::none());
-    let client = client.timeout(Duration::from_secs(2)).build()?;
-    // Not dropped: it would wait for the look-up of a name, however long that takes.
-    let system = ManuallyDrop::new(System::new());
-    match system.block_on(async { client.get(url).send().await }) {
-        Ok(response) if response.status() == StatusCode::OK => Ok(ExitCode::SUCCESS),
-        Ok(response) => Err(format!("{url} answered {}", response.status()).into()),
-        Err(error) if error.is_builder() => Err(format!("{url}: expected http://HOST:PORT/PATH").into()),
-        Err(error) if error.is_timeout() => Err(format!("{url}: no answer within 2 s").into()),
-        Err(error) => Err(format!("{url}: {}", Fault::from(error)).into()),
+    let is_plain = |url: &Uri| url.scheme_str() == Some("http") && url.host().is_some();
+    let Some(target) = url.parse().ok().filter(is_plain) else {
+        return Err(format!("{url}: expected http://HOST:PORT/PATH").into());
+    };
+    match System::new().block_on(client::plain_status(target, Duration::from_secs(2))) {
+        Ok(StatusCode::OK) => Ok(ExitCode::SUCCESS),
+        Ok(status) => Err(format!("{url} answered {status}").into()),
+        Err(client::Error::Timeout(limit)) => Err(format!("{url}: no answer within {} s", limit.as_secs()).into()),
+        Err(error) => Err(format!("{url}: {error}").into()),
     }
 }

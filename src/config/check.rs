@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::{Method, Url};
+use http::Method;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+use url::Url;
 use zeroize::Zeroizing;
 
 use super::secret::reference;
-use super::section::{Section, duration, expected, integer, list, matching, one_of, parsed, text};
+use super::section::{Section, boolean, duration, expected, integer, list, matching, one_of, parsed, text};
+use crate::client::{HttpClient, HttpSettings, RedisServer};
 use crate::session::{
-    AnswerCache, Backend, Check, Conditions, Decode, Demands, HttpCheck, IntrospectCheck, JwtCheck, KeySet, KeySource,
-    KeyTemplate, Keys, Pointer, RedisCheck, RedisServer, Unwrap, VerificationKey, set_algorithms,
+    AnswerCache, Check, Conditions, Decode, Demands, HttpCheck, IntrospectCheck, JwtCheck, KeySet, KeySource,
+    KeyTemplate, Keys, Pointer, RedisCheck, Unwrap, VerificationKey, set_algorithms,
 };
 
 /// Reads `check` and the keys that belong to it.
@@ -220,20 +222,29 @@ fn require_recipient(section: &Section<'_>) {
 fn key_set(section: &mut Section<'_>, source: Option<KeySource>, algorithms: Option<&[String]>) -> Option<Keys> {
     require_recipient(section);
     let max_stale = section.optional("max_stale", duration("1m", "7d")).unwrap_or(Duration::from_secs(86_400));
-    let backend = backend(section);
+    let backend = http_client(section, false);
     let usual = ["RS256".to_owned()];
     let algorithms = section.accept("algs", set_algorithms(algorithms.unwrap_or(&usual)))?;
     let set = KeySet::new(source?, algorithms, max_stale, backend?).map_err(|fault| format!("has {fault}"));
     section.accept("jwks", set).map(|set| Keys::Set(Arc::new(set)))
 }
 
+/// A back end over HTTP that is asked about credentials.
+fn backend(section: &mut Section<'_>) -> Option<HttpClient> {
+    let reuse_connections = section.optional("reuse_connections", boolean).unwrap_or(false);
+    http_client(section, reuse_connections)
+}
+
 /// How a back end over HTTP is reached.
-fn backend(section: &mut Section<'_>) -> Option<Backend> {
-    let timeout = section.optional("timeout", duration("10ms", "30s")).unwrap_or(Duration::from_secs(2));
-    let max_in_flight = max_in_flight(section);
-    let ca = section.optional("ca_file", file);
-    let resolve = section.optional("resolve", resolve).unwrap_or_default();
-    section.accept("ca_file", Backend::new(timeout, max_in_flight, ca, resolve))
+fn http_client(section: &mut Section<'_>, reuse_connections: bool) -> Option<HttpClient> {
+    let settings = HttpSettings {
+        timeout: section.optional("timeout", duration("10ms", "30s")).unwrap_or(Duration::from_secs(2)),
+        max_in_flight: max_in_flight(section),
+        ca: section.optional("ca_file", file),
+        resolve: section.optional("resolve", resolve).unwrap_or_default(),
+        reuse_connections,
+    };
+    section.accept("ca_file", HttpClient::new(settings))
 }
 
 fn max_in_flight(section: &mut Section<'_>) -> usize {

@@ -24,9 +24,10 @@ use config::{Environment, File, FileFormat};
 use serde_json::{Map, Value};
 use tracing::level_filters::LevelFilter;
 
+use crate::client::RedisServer;
 use crate::http::Origin;
 use crate::limit::{Limiter, Rate};
-use crate::session::{RedisServer, Rule};
+use crate::session::Rule;
 use crate::telemetry::log::{LogFormat, LogSettings};
 use crate::telemetry::trace::{self, TraceSettings};
 use check::{file, redis_url, url};

@@ -1,6 +1,6 @@
 //! `[[session]]`: the rules by which sessions are recognised.
 
-use reqwest::header::HeaderName;
+use http::header::HeaderName;
 use serde_json::Value;
 
 use super::check::check;

@@ -42,6 +42,7 @@ pub struct DemoArgs {
 ///
 /// # Errors
 /// When it cannot listen, or the secret of a real app cannot be read.
+#[expect(clippy::missing_panics_doc, reason = "what is expected of constants holds")]
 pub fn run(args: DemoArgs) -> Result<(), Box<dyn Error>> {
     let id = args.sdk_app_id.unwrap_or_else(|| SdkAppId::try_from(1_400_000_000).expect("a possible SDKAppID"));
     let source = args.secret_file.map(SecretSource::File);

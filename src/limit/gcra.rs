@@ -149,6 +149,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         /// `governor` is an implementation of the same algorithm by others.
         #[test]
         fn decisions_are_those_of_governor(

@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::{Duration, Instant};
 
-use crate::session::{Fault, RedisServer};
+use crate::client::{self, RedisServer};
 use crate::ticket::{SdkAppId, UserId};
 use gcra::Gcra;
 use shared::SharedLimit;
@@ -79,7 +79,7 @@ impl Limiter {
     }
 
     /// Asks the store of all replicas whether it would count; `None` when there is none.
-    pub async fn probe(&self) -> Option<Result<String, Fault>> {
+    pub async fn probe(&self) -> Option<Result<String, client::Error>> {
         Some(self.shared.as_ref()?.probe().await)
     }
 

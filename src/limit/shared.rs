@@ -5,13 +5,15 @@
 //! does not get another burst when Redis goes.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::Script;
+use redis::aio::ConnectionManager;
 use tracing::{info, warn};
 
-use crate::session::{Fault, RedisServer};
+use crate::client::{self, RedisServer};
 use crate::ticket::{SdkAppId, UserId};
 
 /// Returns 0, or the microseconds to wait. The one value that is kept is the time at which the key is free again.
@@ -29,7 +31,7 @@ return 0
 /// The limit per user in a Redis.
 pub(super) struct SharedLimit {
     server: RedisServer,
-    script: Script,
+    script: Arc<Script>,
     interval: Duration,
     burst: NonZeroU32,
     /// Whether the last use failed: the log holds the change, and not each request.
@@ -38,7 +40,7 @@ pub(super) struct SharedLimit {
 
 impl SharedLimit {
     pub(super) fn new(server: RedisServer, interval: Duration, burst: NonZeroU32) -> Self {
-        Self { server, script: Script::new(GCRA), interval, burst, is_unavailable: AtomicBool::default() }
+        Self { server, script: Arc::new(Script::new(GCRA)), interval, burst, is_unavailable: AtomicBool::default() }
     }
 
     /// Charges a ticket in Redis and returns how long the user must wait for it; `None` while Redis is unavailable.
@@ -55,15 +57,17 @@ impl SharedLimit {
     }
 
     /// Whether Redis would count.
-    pub(super) async fn probe(&self) -> Result<String, Fault> {
+    pub(super) async fn probe(&self) -> Result<String, client::Error> {
         self.ask("probe").await.map(|_| "answers, and lets us count".to_owned())
     }
 
-    async fn ask(&self, name: &str) -> Result<u64, Fault> {
-        let count = async |mut connection| {
-            // All keys begin alike, for an ACL of their own.
-            let mut call = self.script.key(format!("usersig:limit:{name}"));
-            call.arg(self.interval.as_micros()).arg(self.burst.get()).invoke_async(&mut connection).await
+    async fn ask(&self, name: &str) -> Result<u64, client::Error> {
+        let script = Arc::clone(&self.script);
+        // All keys begin alike, for an ACL of their own.
+        let key = format!("usersig:limit:{name}");
+        let (interval, burst) = (self.interval.as_micros(), self.burst.get());
+        let count = async move |mut connection: ConnectionManager| {
+            script.key(key).arg(interval).arg(burst).invoke_async(&mut connection).await
         };
         // A second try might count twice.
         self.server.run_once(count).await

@@ -1,6 +1,6 @@
 //! Why a check did not recognise a session. The log is told the reason, the caller is not.
 
-use std::time::Duration;
+use crate::client;
 
 /// Why there is no session.
 #[derive(Debug, thiserror::Error)]
@@ -19,14 +19,12 @@ pub enum CheckError {
 pub enum Fault {
     #[error("max_in_flight checks of this rule are under way already")]
     Busy,
-    #[error("no answer within {0:?}")]
-    Timeout(Duration),
-    #[error("{0}")]
-    Transport(String),
-    #[error("the back end answered with status {0}")]
-    Status(u16),
-    #[error("the back end's answer is longer than {0} bytes")]
-    TooLarge(usize),
+    #[error(transparent)]
+    Client(client::Error),
+    #[error("answers with a user although no credential was sent")]
+    Unguarded,
+    #[error("says that a made-up token is active")]
+    Credulous,
     #[error("the back end's answer is not a JSON object")]
     NotJson,
     /// A `require` of the rule is not met: the back end failed in an answer of status 200.
@@ -38,10 +36,25 @@ pub enum Fault {
     NotBefore,
     #[error("the introspection answer has no active that is true or false")]
     NoActive,
-    #[error("Redis: {0}")]
-    Redis(String),
+    #[error("the session's value in Redis is longer than {0} bytes")]
+    LongValue(usize),
     #[error("no usable key set: {0}")]
     NoKeySet(String),
+}
+
+impl From<client::Error> for Fault {
+    fn from(error: client::Error) -> Self {
+        match error {
+            client::Error::Busy => Self::Busy,
+            other => Self::Client(other),
+        }
+    }
+}
+
+impl From<client::Error> for CheckError {
+    fn from(error: client::Error) -> Self {
+        Self::Fault(error.into())
+    }
 }
 
 /// Makes [`Denial`] of a table: for each step of from → unwrap → check → user, the reasons why it refuses.

@@ -1,14 +1,15 @@
 //! The `http` check: asks the customer's own back end who it is, the way nginx's `auth_request` does.
 
-use reqwest::header::{AUTHORIZATION, COOKIE};
-use reqwest::{Method, Url};
+use http::header::{AUTHORIZATION, COOKIE};
+use http::{Method, Request};
 use serde_json::Value;
+use url::Url;
 
-use super::backend::MAX_ANSWER;
 use super::claims::ends_at;
 use super::{
-    AnswerCache, Backend, CheckError, CredentialSource, Denial, Document, Fault, Pointer, PresentedCredential, Session,
+    AnswerCache, CheckError, CredentialSource, Denial, Document, Fault, Pointer, PresentedCredential, Session,
 };
+use crate::client::{self, HttpClient};
 use crate::ticket::UnixTime;
 
 /// Asks one back end.
@@ -26,7 +27,7 @@ pub struct HttpCheck {
     /// Values that mean "not logged in".
     pub deny: Vec<(Pointer, Value)>,
     /// Who is asked.
-    pub backend: Backend,
+    pub backend: HttpClient,
     /// The sessions that it has recognised lately.
     pub cache: AnswerCache,
 }
@@ -55,7 +56,7 @@ impl HttpCheck {
         match self.ask(None, "probe").await.and_then(|answer| self.judge(&answer, UnixTime::from_secs(0))) {
             Err(CheckError::Denied(_)) => Ok("denies a request without a credential, as it should".to_owned()),
             Err(CheckError::Fault(fault)) => Err(fault),
-            Ok(_) => Err(Fault::Transport("answers with a user although no credential was sent".to_owned())),
+            Ok(_) => Err(Fault::Unguarded),
         }
     }
 
@@ -65,7 +66,7 @@ impl HttpCheck {
         credential: Option<(&CredentialSource, &PresentedCredential)>,
         request_id: &str,
     ) -> Result<Vec<u8>, CheckError> {
-        let request = self.backend.client.request(self.method.clone(), self.url.clone());
+        let request = Request::builder().method(&self.method).uri(self.url.as_str());
         let mut request = request.header("x-request-id", request_id);
         if let Some((source, credential)) = credential {
             let credential = credential.as_str();
@@ -75,10 +76,10 @@ impl HttpCheck {
                 CredentialSource::Bearer => request.header(AUTHORIZATION, format!("Bearer {credential}")),
             };
         }
-        match self.backend.ask(request, MAX_ANSWER).await {
-            Ok((_, answer)) => Ok(answer),
-            Err(Fault::Status(401 | 403)) => Err(Denial::BackendDenied.into()),
-            Err(fault) => Err(fault.into()),
+        match self.backend.ask(request, "").await {
+            Ok(answer) => Ok(answer),
+            Err(client::Error::Status(401 | 403)) => Err(Denial::BackendDenied.into()),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -15,17 +15,18 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use futures_util::FutureExt;
+use http::header::CACHE_CONTROL;
 use jsonwebtoken::Algorithm;
-use reqwest::Url;
-use reqwest::header::CACHE_CONTROL;
 use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
+use url::Url;
 
 use super::jwks::Jwks;
 use super::jwt::UnverifiedToken;
-use super::{Backend, CheckError, Denial, Document, Fault};
+use super::{CheckError, Denial, Document, Fault};
+use crate::client::{self, HttpClient};
 
 /// The least time between two fetches that tokens ask for, and between two tries while the issuer is down.
 const COOLDOWN: Duration = Duration::from_secs(30);
@@ -55,7 +56,7 @@ pub struct KeySet {
     algorithms: Vec<Algorithm>,
     /// How long a set serves while no other can be obtained.
     max_stale: Duration,
-    backend: Backend,
+    backend: HttpClient,
     /// Replaced as a whole, and read without a lock.
     obtained: ArcSwapOption<Jwks>,
     fetches: watch::Sender<Fetches>,
@@ -84,13 +85,12 @@ impl KeySet {
         source: KeySource,
         algorithms: Vec<Algorithm>,
         max_stale: Duration,
-        backend: Backend,
+        backend: HttpClient,
     ) -> Result<Self, Fault> {
         if let KeySource::File(path) = &source {
             Jwks::parse(&read(path)?, &algorithms)?.usable_keys()?;
         }
-        // As many as may be under way at the back end: none is yet.
-        let places = Semaphore::new(backend.slots.available_permits());
+        let places = Semaphore::new(backend.max_in_flight());
         let (obtained, fetches) = (ArcSwapOption::empty(), watch::Sender::default());
         Ok(Self { source, algorithms, max_stale, backend, obtained, fetches, places })
     }
@@ -159,10 +159,10 @@ impl KeySet {
         self.fetches.send_if_modified(Fetches::ask);
         if self.fetches.borrow().pending {
             let _place = self.places.try_acquire().map_err(|_| Fault::Busy)?;
-            let deadline = self.backend.timeout;
+            let deadline = self.backend.timeout();
             let mut fetches = self.fetches.subscribe();
             let end = timeout(deadline, fetches.wait_for(|fetches| !fetches.pending)).await;
-            end.map(drop).map_err(|_| Fault::Timeout(deadline))?;
+            end.map(drop).map_err(|_| client::Error::Timeout(deadline))?;
         }
         // Once more in any case, since a fetch may have ended after the first look.
         match (self.verify_now(token), self.failure()) {
@@ -204,7 +204,7 @@ impl KeySet {
     }
 
     async fn get(&self, url: Url) -> Result<(Vec<u8>, Duration), Fault> {
-        let (headers, body) = self.backend.ask(self.backend.client.get(url), MAX_BODY).await?;
+        let (headers, body) = self.backend.fetch(url.as_str(), MAX_BODY).await?;
         Ok((body, lifetime(headers.get(CACHE_CONTROL).and_then(|value| value.to_str().ok()))))
     }
 }

@@ -3,12 +3,10 @@
 //! Each [`Rule`] is one way: *from* where the credential comes, which *check* it must pass, and which *user* that
 //! yields. The kinds of check are a closed set, one file each. No check knows HTTP's server side or an app's policy.
 
-mod backend;
 mod cache;
 mod claims;
 mod document;
 mod error;
-mod home;
 mod http;
 mod introspect;
 mod jwks;
@@ -16,10 +14,8 @@ mod jwt;
 mod key_set;
 mod keys;
 mod redis;
-mod redis_server;
 mod unwrap;
 
-pub use backend::Backend;
 pub use cache::AnswerCache;
 pub use claims::Demands;
 pub use document::{Conditions, Document, Pointer};
@@ -30,7 +26,6 @@ pub use jwt::{JwtCheck, Keys};
 pub use key_set::{KeySet, KeySource};
 pub use keys::{VerificationKey, set_algorithms};
 pub use redis::{Decode, KeyTemplate, RedisCheck};
-pub use redis_server::RedisServer;
 pub use unwrap::Unwrap;
 
 use std::sync::Arc;

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use redis::aio::ConnectionManager;
-use redis::{AsyncCommands, RedisResult};
-use serde_json::Value;
+use redis::{FromRedisValue, Pipeline, Value, from_redis_value};
 use tokio::sync::Semaphore;
 
-use super::{CheckError, Denial, Document, Fault, Pointer, PresentedCredential, RedisServer, Session, Unwrap};
+use super::{CheckError, Denial, Document, Fault, Pointer, PresentedCredential, Session, Unwrap};
+use crate::client::{self, Deadline, RedisServer};
 use crate::ticket::UnixTime;
+
+/// The longest value that is read, in bytes.
+const MAX_VALUE: usize = 64 * 1024;
 
 /// Reads sessions from one Redis.
 pub struct RedisCheck {
@@ -25,7 +27,7 @@ pub struct RedisCheck {
     /// A key whose existence denies the session, around the subject.
     pub deny_if_exists: Option<KeyTemplate>,
     /// Members of a JSON value that must have these values.
-    pub require: Vec<(Pointer, Value)>,
+    pub require: Vec<(Pointer, serde_json::Value)>,
     /// Where the sessions are.
     pub server: RedisServer,
     /// How many may be read at once.
@@ -73,7 +75,7 @@ impl RedisCheck {
             return Err(Denial::SessionId.into());
         }
         let _slot = self.slots.try_acquire().map_err(|_| Fault::Busy)?;
-        Ok(self.server.run(async |connection| self.read(connection, &id, now).await).await??)
+        self.read(&id, now).await
     }
 
     /// Whether Redis answers, and lets us read all that a check reads.
@@ -81,45 +83,78 @@ impl RedisCheck {
     /// # Errors
     /// When it does not.
     pub async fn probe(&self) -> Result<String, Fault> {
-        let look = async |mut connection: ConnectionManager| {
-            // An id that no framework makes, so that nobody's session is read.
-            let _ = self.read(connection.clone(), "usersig-probe-000", UnixTime::from_secs(0)).await?;
-            if let Some(template) = &self.deny_if_exists {
-                connection.exists::<_, bool>(template.with("usersig-probe")).await?;
-            }
-            Ok("answers, and lets us read sessions".to_owned())
-        };
-        self.server.run(look).await
+        // An id that no framework makes, so that nobody's session is read.
+        if let Err(CheckError::Fault(fault)) = self.read("usersig-probe-000", UnixTime::from_secs(0)).await {
+            return Err(fault);
+        }
+        if let Some(template) = &self.deny_if_exists
+            && let Err(CheckError::Fault(fault)) =
+                self.exists(&template.with("usersig-probe"), self.server.deadline()).await
+        {
+            return Err(fault);
+        }
+        Ok("answers, and lets us read sessions".to_owned())
     }
 
-    async fn read(
-        &self,
-        mut connection: ConnectionManager,
-        id: &str,
-        now: UnixTime,
-    ) -> RedisResult<Result<Session, Denial>> {
-        let key = self.key.with(id);
-        // Both go out at once, on the one connection.
-        let mut other = connection.clone();
-        let value = async {
-            match &self.field {
-                Some(field) => connection.hmget(&key, &[field]).await.map(|(value,): (Option<Vec<u8>>,)| value),
-                None => connection.get(&key).await,
-            }
+    async fn read(&self, id: &str, now: UnixTime) -> Result<Session, CheckError> {
+        let (key, deadline) = (self.key.with(id), self.server.deadline());
+        let (value, left) = match &self.field {
+            Some(field) => self.read_field(&key, field, deadline).await?,
+            None => self.read_string(&key, deadline).await?,
         };
-        let (value, ttl) = tokio::join!(value, other.pttl(&key));
-        let value = match value {
-            Err(error) if error.code() == Some("WRONGTYPE") => return Ok(Err(Denial::WrongValue)),
-            value => value?,
-        };
-        // Whatever the value is, so that a right that is missing shows before there is a session.
-        let session = self.judge(value, ttl?, now);
-        if let (Ok(session), Some(template)) = (&session, &self.deny_if_exists)
-            && other.exists(template.with(&session.subject)).await?
+        if value.as_ref().is_some_and(|value| value.len() > MAX_VALUE) {
+            return Err(Fault::LongValue(MAX_VALUE).into());
+        }
+        let session = self.judge(value, left, now)?;
+        if let Some(template) = &self.deny_if_exists
+            && self.exists(&template.with(&session.subject), deadline).await?
         {
-            return Ok(Err(Denial::Disabled));
+            return Err(Denial::Disabled.into());
         }
         Ok(session)
+    }
+
+    /// A string's beginning, which shows whether it is too long, and the milliseconds that are left of it.
+    async fn read_string(&self, key: &str, deadline: Deadline) -> Result<(Option<Vec<u8>>, i64), CheckError> {
+        let mut commands = redis::pipe();
+        commands.cmd("GETRANGE").arg(key).arg(0).arg(MAX_VALUE).cmd("PTTL").arg(key);
+        self.ask(commands, deadline).await
+    }
+
+    /// The same of a hash's field. It has no GETRANGE, so its length is asked for first.
+    async fn read_field(
+        &self,
+        key: &str,
+        field: &str,
+        deadline: Deadline,
+    ) -> Result<(Option<Vec<u8>>, i64), CheckError> {
+        let mut commands = redis::pipe();
+        commands.cmd("HSTRLEN").arg(key).arg(field).cmd("PTTL").arg(key);
+        let (length, left): (usize, i64) = self.ask(commands, deadline).await?;
+        if length > MAX_VALUE {
+            return Err(Fault::LongValue(MAX_VALUE).into());
+        }
+        // Even where there is nothing, so that a right that is missing shows before there is a session.
+        let mut commands = redis::pipe();
+        commands.cmd("HMGET").arg(key).arg(field);
+        let ((value,),): ((Option<Vec<u8>>,),) = self.ask(commands, deadline).await?;
+        Ok((value, left))
+    }
+
+    async fn exists(&self, key: &str, deadline: Deadline) -> Result<bool, CheckError> {
+        let mut commands = redis::pipe();
+        commands.cmd("EXISTS").arg(key);
+        let (exists,) = self.ask(commands, deadline).await?;
+        Ok(exists)
+    }
+
+    async fn ask<T: FromRedisValue>(&self, commands: Pipeline, deadline: Deadline) -> Result<T, CheckError> {
+        let answers = Value::Array(self.server.ask(commands, deadline).await?);
+        match answers.extract_error().and_then(|answers| Ok(from_redis_value(answers)?)) {
+            Ok(answers) => Ok(answers),
+            Err(error) if error.code() == Some("WRONGTYPE") => Err(Denial::WrongValue.into()),
+            Err(error) => Err(client::Error::from(error).into()),
+        }
     }
 
     /// A key's value and the milliseconds that are left of it, or -1 → the session.

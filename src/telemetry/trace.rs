@@ -4,8 +4,8 @@
 //! Spans are `tracing` spans of the target [`TARGET`]. While no collector is named, nothing is interested in that target,
 //! and a span costs a look at one atomic. Only the cargo feature `otlp` brings what sends them.
 
-use reqwest::Url;
 use tracing::Span;
+use url::Url;
 
 /// The target of all spans, which no log shows.
 pub const TARGET: &str = "usersig::trace";

@@ -3,13 +3,14 @@
 use std::fmt::Debug;
 use std::marker::PhantomData;
 
+use usersig::client::{HttpClient, RedisServer};
 use usersig::config::{Config, ConfiguredApp};
 use usersig::http::{State, WatchedRule};
 use usersig::issue::{App, Issued};
 use usersig::limit::Limiter;
 use usersig::session::{
-    Backend, Check, Document, HttpCheck, IntrospectCheck, JwtCheck, KeySet, PresentedCredential, RedisCheck,
-    RedisServer, Rule, Session, Unwrap, VerificationKey,
+    Check, Document, HttpCheck, IntrospectCheck, JwtCheck, KeySet, PresentedCredential, RedisCheck, Rule, Session,
+    Unwrap, VerificationKey,
 };
 use usersig::ticket::{SecretKey, Signer, UnverifiedTicket};
 
@@ -43,7 +44,7 @@ fn what_holds_secrets_credentials_or_tickets_has_no_debug_form() {
         VerificationKey,
         KeySet,
         Unwrap,
-        Backend,
+        HttpClient,
         RedisServer,
         JwtCheck,
         RedisCheck,

@@ -7,6 +7,7 @@
 mod support;
 
 mod addresses;
+mod answers;
 mod backend;
 mod connections;
 mod debug;

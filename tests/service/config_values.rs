@@ -152,6 +152,7 @@ fn a_wrong_or_missing_value_of_each_check_is_one_problem_under_its_key() {
         (RULES[2], "timeout", &["2", "\"31s\""]),
         (RULES[2], "cache", &["\"31s\"", "10"]),
         (RULES[2], "max_in_flight", &["0", "\"many\""]),
+        (RULES[2], "reuse_connections", &["\"true\"", "1"]),
         (RULES[2], "ca_file", &["7", "\"{dir}/nothing.pem\"", "\"{dir}/app.key\""]),
         (RULES[3], "url", &["\"http://redis\"", "\"redis:6379\"", "1", "\"redis://:SENTINEL@redis:6379\""]),
         (RULES[3], "key", &["\"{id}\"", "\"sess:\"", "\"sess:{id}{id}\"", "1", "\"\""]),

@@ -130,7 +130,7 @@ fn case_31_a_preflight_without_credentials() {
 #[test]
 fn case_32_nothing_secret_in_logs_answers_or_metrics() {
     let redis = Redis::start();
-    redis.run::<()>("ACL SETUSER usersig on >the-redis-password allkeys +get +pttl");
+    redis.run::<()>("ACL SETUSER usersig on >the-redis-password allkeys +getrange +pttl +echo");
     redis.set(&format!("sess:{ID}"), r#"{"user":"alice","csrf":"a-secret-of-the-session"}"#);
     let backend = Backend::start(|seen| match seen.header("authorization") {
         basic if basic.starts_with("Basic") => Reply::new(500, basic.to_owned()),

@@ -226,10 +226,11 @@ fn case_26_active_is_missing_text_or_false() {
 fn assert_told(seen: &Seen, expected: &[(&str, &str)]) {
     let mut names: Vec<_> = seen.headers.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
-    let usual = ["accept", "host", "user-agent", "x-request-id"];
+    let usual = ["accept", "cache-control", "connection", "host", "user-agent", "x-request-id"];
     let mut allowed: Vec<_> = usual.into_iter().chain(expected.iter().map(|(name, _)| *name)).collect();
     allowed.sort_unstable();
     assert_eq!(names, allowed, "{seen:?}");
+    assert_eq!((seen.header("cache-control"), seen.header("connection")), ("no-store", "close"), "{seen:?}");
     for (name, value) in expected {
         assert_eq!(seen.header(name), *value, "{seen:?}");
     }

@@ -56,7 +56,7 @@ fn case_13_redis_wants_a_password() {
     out_and_back(&service, "NOAUTH", || {
         redis::cmd("CONFIG").arg("SET").arg("requirepass").arg("").exec(&mut operator).expect("done");
     });
-    redis.run::<()>("ACL SETUSER usersig on >the-right-one allkeys +get +pttl");
+    redis.run::<()>("ACL SETUSER usersig on >the-right-one allkeys +getrange +pttl +echo");
     let with_user = redis_rule(format!("usersig@{}", redis.address()));
     let service = with_user.with("password = \"env:PW\"\n").env("PW", "the-wrong-one").start();
     out_and_back(&service, "authentication failed", || redis.run("ACL SETUSER usersig >the-wrong-one"));
@@ -66,7 +66,7 @@ fn case_13_redis_wants_a_password() {
 fn case_13_redis_does_not_let_us_read() {
     let redis = Redis::start();
     remember(&redis);
-    redis.run::<()>("ACL SETUSER usersig on >a-password ~other:* +get +pttl");
+    redis.run::<()>("ACL SETUSER usersig on >a-password ~other:* +getrange +pttl +echo");
     let with_user = redis_rule(format!("usersig@{}", redis.address()));
     let service = with_user.with("password = \"env:PW\"\n").env("PW", "a-password").start();
     out_and_back(&service, "NOPERM", || redis.run("ACL SETUSER usersig ~sess:*"));

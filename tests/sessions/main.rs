@@ -3,6 +3,7 @@
 //! The tests whose names begin with `case_` and a number are the list of what must be refused or survived, one name a case. Redis, nginx,
 //! PHP, Express, Flask, Django and an `OpenID` Connect provider are the real ones; `tests/run` installs them.
 
+mod answers;
 mod cases_edge;
 mod cases_from;
 mod cases_http;
@@ -17,6 +18,7 @@ mod key_rules;
 mod life;
 mod load;
 mod one_rule;
+mod ports;
 mod private_ca;
 mod probe;
 mod recipes;

@@ -26,7 +26,7 @@ fn redis_over_tls() {
     ];
     let redis = Redis::start_with(&tls);
     remember(&redis);
-    redis.run::<()>("ACL SETUSER usersig on >a-password ~sess:* +get +pttl");
+    redis.run::<()>("ACL SETUSER usersig on >a-password ~sess:* +getrange +pttl +echo");
     let rule = |host: &str, more: &str| {
         let setup = redis_rule(redis.address())
             .replace(&format!("redis://{}", redis.address()), &format!("rediss://usersig@{host}:{port}"));

@@ -37,7 +37,7 @@ fn assert_line(finished: &Finished, begin: &str, words: &str) {
 fn a_probe_says_what_works() {
     let (redis, issuer, authority) = (Redis::start(), Issuer::start(), Authority::new());
     let nginx = Nginx::in_front_of(&issuer, &authority);
-    redis.run::<()>("ACL SETUSER usersig on >a-password ~sess:* ~off:* +get +pttl +exists");
+    redis.run::<()>("ACL SETUSER usersig on >a-password ~sess:* ~off:* +getrange +pttl +exists +echo");
     let denies = Backend::always(Reply::json(json!({"code": 401})));
     let refuses = Backend::always(Reply::new(401, ""));
     let trusted =
@@ -84,8 +84,11 @@ fn a_probe_says_what_works() {
 fn a_probe_says_what_does_not() {
     let (redis, frozen, issuer) = (Redis::start(), Redis::start(), Issuer::start());
     frozen.component().freeze();
-    redis.run::<()>("ACL SETUSER usersig on >a-password ~sess:* ~off:* +get +pttl");
-    redis.run::<()>("ACL SETUSER timeless on >a-password ~sess:* +get");
+    redis.run::<()>("ACL SETUSER usersig on >a-password ~sess:* ~off:* +getrange +pttl +echo");
+    redis.run::<()>("ACL SETUSER silent on >a-password ~sess:* +getrange +hstrlen +pttl");
+    redis.run::<()>("ACL SETUSER measurer on >a-password ~sess:* +hstrlen +pttl +echo");
+    redis.run::<()>("ACL SETUSER elsewhere on >a-password ~other:* +getrange +pttl +echo");
+    redis.run::<()>("ACL SETUSER timeless on >a-password ~sess:* +getrange +echo");
     let open = Backend::always(Reply::json(json!({"id": "everybody"})));
     let page = Backend::always(Reply::new(302, "").header("location", "/login"));
     let (html, missing) = (Backend::always(Reply::new(200, "<html>")), Backend::always(Reply::new(404, "")));
@@ -121,6 +124,9 @@ fn a_probe_says_what_does_not() {
         redis_at("exists", &with_user(redis.address(), "deny_if_exists = \"off:{user}\"")),
         redis_at("field", &with_user(redis.address(), "field = \"user\"")),
         redis_at("life", &with_user(redis.address(), "").replace("usersig@", "timeless@")),
+        redis_at("echo", &with_user(redis.address(), "").replace("usersig@", "silent@")),
+        redis_at("read", &with_user(redis.address(), "field = \"user\"").replace("usersig@", "measurer@")),
+        redis_at("keys", &with_user(redis.address(), "").replace("usersig@", "elsewhere@")),
         set("nokeys", &format!("jwks = \"{}\"", empty.url())),
         set("noset", &format!("jwks = \"{}\"", missing.url())),
         set("discovery", &format!("issuer = \"{}\"", other.url())),
@@ -138,9 +144,12 @@ fn a_probe_says_what_does_not() {
         ("down", "Redis: Connection refused"),
         ("frozen", "no answer within 500ms"),
         ("password", "authentication failed"),
-        ("exists", "NOPERM"),
-        ("field", "NOPERM"),
-        ("life", "NOPERM"),
+        ("exists", "NOPERM, its user may not run exists"),
+        ("field", "NOPERM, its user may not run hstrlen"),
+        ("life", "NOPERM, its user may not run pttl"),
+        ("echo", "NOPERM, its user may not run echo"),
+        ("read", "NOPERM, its user may not run hmget"),
+        ("keys", "NOPERM, its user may not read such keys"),
         ("nokeys", "none of its 1 keys can be used with the rule's algs (a key without kid: has private parts)"),
         ("noset", "status 404"),
         ("discovery", "issuer is not exactly the rule's"),

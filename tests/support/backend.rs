@@ -143,6 +143,9 @@ impl Shared {
             let answer = [head.as_bytes(), b"\r\n", &reply.body].concat();
             let mut writer = client;
             writer.write_all(&answer)?;
+            if request.header("connection").eq_ignore_ascii_case("close") {
+                break;
+            }
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ pub(crate) mod client;
 pub(crate) mod clock;
 pub(crate) mod command;
 pub(crate) mod component;
+pub(crate) mod crowd;
 pub(crate) mod documents;
 pub(crate) mod keys;
 pub(crate) mod metrics;

@@ -101,7 +101,7 @@ fn reader_rule(redis: &Redis) -> String {
 fn let_in(redis: &Redis) {
     redis.command::<()>(&["SET", KEY, "alice"]);
     redis.run::<()>(
-        "ACL SETUSER reader on nopass resetkeys ~sess:* resetchannels nocommands +get +pttl +exists +select",
+        "ACL SETUSER reader on nopass resetkeys ~sess:* resetchannels nocommands +getrange +pttl +exists +echo +select",
     );
 }
 
@@ -131,9 +131,9 @@ fn redis_that_refuses() {
     let crowd = Crowd::start(&service, KNOWN, UNKNOWN);
     crowd.more("allowed");
     for _ in 0..3 {
-        redis.run::<()>("ACL SETUSER reader -get");
+        redis.run::<()>("ACL SETUSER reader -getrange");
         crowd.more("fault");
-        redis.run::<()>("ACL SETUSER reader +get");
+        redis.run::<()>("ACL SETUSER reader +getrange");
         crowd.more("allowed");
     }
     crowd.end("NOPERM");

@@ -25,7 +25,10 @@ fn ask(service: &Service, user: &str) -> Answer {
 fn changes(service: &Service) -> (usize, usize) {
     let log = service.log();
     let said = |message: &str| log.iter().filter(|line| line["message"] == message).count();
-    (said("shared rate limit unavailable, falling back to per-replica limits"), said("shared rate limit available again"))
+    (
+        said("shared rate limit unavailable, falling back to per-replica limits"),
+        said("shared rate limit available again"),
+    )
 }
 
 /// Waits for the log, which is written beside the answers, to say that the shared limit went, and has not come back.
