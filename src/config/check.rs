@@ -16,8 +16,8 @@ use super::secret::reference;
 use super::section::{Section, boolean, duration, expected, integer, list, matching, one_of, parsed, text};
 use crate::client::{HttpClient, HttpSettings, RedisServer};
 use crate::session::{
-    AnswerCache, Check, Conditions, Decode, Demands, HttpCheck, IntrospectCheck, JwtCheck, KeySet, KeySource,
-    KeyTemplate, Keys, Pointer, RedisCheck, Unwrap, VerificationKey, set_algorithms,
+    AnswerCache, Check, ClaimRequirements, Conditions, CookieEncoding, Decode, HttpCheck, IntrospectCheck, JwtCheck,
+    KeySet, KeySource, KeyTemplate, Keys, Pointer, RedisCheck, VerificationKey, parse_algorithms,
 };
 
 /// Reads `check` and the keys that belong to it.
@@ -37,8 +37,8 @@ fn http(section: &mut Section<'_>) -> Option<Check> {
     Some(Check::Http(HttpCheck {
         method: section.optional("method", one_of(methods)).unwrap_or(Method::GET),
         expires: section.optional("expires", parsed),
-        require: section.optional("require", pointers).unwrap_or_default(),
-        deny: section.optional("deny", pointers).unwrap_or_default(),
+        require: section.optional("require", conditions).unwrap_or_default(),
+        deny: section.optional("deny", conditions).unwrap_or_default(),
         cache: cache(section),
         url: url?,
         user: user?,
@@ -56,7 +56,7 @@ fn introspect(section: &mut Section<'_>) -> Option<Check> {
     require_recipient(section);
     Some(Check::Introspect(IntrospectCheck {
         secret_in_form: section.optional("client_auth", one_of(auths)).unwrap_or(false),
-        demands: demands(section, issuer),
+        requirements: requirements(section, issuer),
         user: section.optional("user", parsed).unwrap_or_else(|| Pointer::to("sub")),
         cache: cache(section),
         url: url?,
@@ -67,22 +67,22 @@ fn introspect(section: &mut Section<'_>) -> Option<Check> {
 }
 
 fn redis(section: &mut Section<'_>) -> Option<Check> {
-    let unwrap = unwrap(section);
+    let encoding = cookie_encoding(section);
     let key = section.required("key", "the session's key, such as \"sess:{id}\"", template("{id}"));
     let max_in_flight = max_in_flight(section);
     let server = redis_server(section);
     let check = RedisCheck {
-        unwrap,
+        encoding,
         field: section.optional("field", not_empty),
         min_ttl: section.optional("min_ttl", duration("0s", "1d")).unwrap_or_default(),
         deny_if_exists: section.optional("deny_if_exists", template("{user}")),
-        require: section.optional("require", pointers).unwrap_or_default(),
+        require: section.optional("require", conditions).unwrap_or_default(),
         decode: decode(section),
         slots: Semaphore::new(max_in_flight),
         server: server?,
         key: key?,
     };
-    if !check.require.is_empty() && !matches!(check.decode, Decode::Json(_)) {
+    if !check.require.0.is_empty() && !matches!(check.decode, Decode::Json(_)) {
         section.reject("require", "looks into JSON; set decode = \"json\", or leave it out");
     }
     Some(Check::Redis(check))
@@ -103,13 +103,13 @@ fn decode(section: &mut Section<'_>) -> Decode {
     if word == "string" { Decode::Text } else { Decode::JavaString }
 }
 
-fn unwrap(section: &mut Section<'_>) -> Unwrap {
+fn cookie_encoding(section: &mut Section<'_>) -> CookieEncoding {
     let secrets = section.optional("secrets", list(reference));
     let has_secrets = secrets.is_some();
-    let express = Unwrap::Express(secrets.unwrap_or_default());
-    let kinds = [("none", Unwrap::None), ("express", express), ("base64", Unwrap::Base64)];
-    let unwrap = section.optional("unwrap", one_of(kinds)).unwrap_or(Unwrap::None);
-    if let Unwrap::Express(secrets) = &unwrap {
+    let express = CookieEncoding::Express(secrets.unwrap_or_default());
+    let kinds = [("none", CookieEncoding::None), ("express", express), ("base64", CookieEncoding::Base64)];
+    let unwrap = section.optional("unwrap", one_of(kinds)).unwrap_or(CookieEncoding::None);
+    if let CookieEncoding::Express(secrets) = &unwrap {
         if secrets.is_empty() {
             let found = if has_secrets { "empty" } else { "missing" };
             let advice =
@@ -148,7 +148,7 @@ fn jwt(section: &mut Section<'_>) -> Option<Check> {
     // Which other keys belong here depends on what verifies.
     section.takes_any_key = keys.is_none();
     Some(Check::Jwt(JwtCheck {
-        demands: demands(section, issuer),
+        requirements: requirements(section, issuer),
         leeway: section.optional("leeway", duration("0s", "5m")).map_or(30, |leeway| leeway.as_secs()),
         max_lifetime: section
             .optional("max_lifetime", duration("1s", "3650d"))
@@ -158,12 +158,12 @@ fn jwt(section: &mut Section<'_>) -> Option<Check> {
     }))
 }
 
-fn demands(section: &mut Section<'_>, issuer: Option<String>) -> Demands {
-    Demands {
+fn requirements(section: &mut Section<'_>, issuer: Option<String>) -> ClaimRequirements {
+    ClaimRequirements {
         issuer,
         audience: section.optional("audience", list(not_empty)).unwrap_or_default(),
         authorized_parties: section.optional("authorized_parties", list(not_empty)).unwrap_or_default(),
-        require: section.optional("require", pointers).unwrap_or_default(),
+        require: section.optional("require", conditions).unwrap_or_default(),
     }
 }
 
@@ -224,7 +224,7 @@ fn key_set(section: &mut Section<'_>, source: Option<KeySource>, algorithms: Opt
     let max_stale = section.optional("max_stale", duration("1m", "7d")).unwrap_or(Duration::from_secs(86_400));
     let backend = http_client(section, false);
     let usual = ["RS256".to_owned()];
-    let algorithms = section.accept("algs", set_algorithms(algorithms.unwrap_or(&usual)))?;
+    let algorithms = section.accept("algs", parse_algorithms(algorithms.unwrap_or(&usual)))?;
     let set = KeySet::new(source?, algorithms, max_stale, backend?).map_err(|fault| format!("has {fault}"));
     section.accept("jwks", set).map(|set| Keys::Set(Arc::new(set)))
 }
@@ -308,19 +308,13 @@ fn resolve(value: &Value) -> Result<Vec<(String, SocketAddr)>, String> {
 
 /// `{ "/pointer" = value, … }`, where a list holds the values of which one must be there.
 pub(super) fn conditions(value: &Value) -> Result<Conditions, String> {
-    let any_of = |(pointer, wanted)| match wanted {
-        Value::Array(values) => (pointer, values),
-        value => (pointer, vec![value]),
-    };
-    Ok(Conditions(pointers(value)?.into_iter().map(any_of).collect()))
-}
-
-/// `{ "/pointer" = value, … }`
-fn pointers(value: &Value) -> Result<Vec<(Pointer, Value)>, String> {
     let table = expected(value.as_object(), value, "a table of pointers and values, such as { \"/code\" = 200 }")?;
-    let pair = |(pointer, wanted): (&String, &Value)| match pointer.parse() {
-        Ok(parsed) => Ok((parsed, wanted.clone())),
-        Err(error) => Err(format!("has the key \"{pointer}\"; {error}")),
+    let condition = |(pointer, wanted): (&String, &Value)| {
+        let values = wanted.as_array().cloned().unwrap_or_else(|| vec![wanted.clone()]);
+        match pointer.parse() {
+            Ok(parsed) => Ok((parsed, values)),
+            Err(error) => Err(format!("has the key \"{pointer}\"; {error}")),
+        }
     };
-    table.iter().map(pair).collect()
+    table.iter().map(condition).collect::<Result<_, _>>().map(Conditions)
 }

@@ -19,7 +19,7 @@ use crate::http::now;
 use crate::issue::{App, Policy, RoomPolicy, Rooms};
 use crate::limit::Limiter;
 use crate::server::{self, bind};
-use crate::session::{Check, CredentialSource, Demands, JwtCheck, Keys, Pointer, Rule, VerificationKey};
+use crate::session::{Check, ClaimRequirements, CredentialSource, JwtCheck, Keys, Pointer, Rule, VerificationKey};
 use crate::telemetry::log::{LogFormat, LogSettings};
 use crate::ticket::{Privileges, SdkAppId, SecretKey, UserId};
 use routes::{COOKIE, Demo};
@@ -100,7 +100,7 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
 fn rule(name: &str, source: CredentialSource, session_secret: &[u8]) -> Rule {
     let check = JwtCheck {
         keys: Keys::One(VerificationKey::from_secret(session_secret).expect("a secret of 64 bytes")),
-        demands: Demands::default(),
+        requirements: ClaimRequirements::default(),
         leeway: 30,
         max_lifetime: 86_400,
         user: Pointer::to("sub"),

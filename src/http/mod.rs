@@ -4,11 +4,9 @@ pub mod extract;
 pub(crate) mod middleware;
 pub(crate) mod problem;
 pub mod routes;
-mod watched;
 
 pub use middleware::cors::Origin;
 pub use problem::Code;
-pub use watched::WatchedRule;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -18,7 +16,7 @@ use prometheus::IntCounter;
 
 use crate::issue::App;
 use crate::limit::Limiter;
-use crate::session::Rule;
+use crate::session::{InstrumentedRule, Rule};
 use crate::telemetry::log::DroppedLines;
 use crate::telemetry::metrics::{AppMetrics, Metrics};
 use crate::ticket::UnixTime;
@@ -39,7 +37,7 @@ pub struct ServedApp {
 pub struct State {
     apps: Vec<ServedApp>,
     /// The rules, at the places by which apps name them.
-    pub rules: Vec<WatchedRule>,
+    pub rules: Vec<InstrumentedRule>,
     origins: OriginPolicy,
     /// How often is too often.
     pub limiter: Limiter,
@@ -72,7 +70,7 @@ impl State {
         Self {
             apps,
             origins: OriginPolicy::new(allowed_origins, &rules),
-            rules: rules.into_iter().map(|rule| WatchedRule::new(rule, &metrics)).collect(),
+            rules: rules.into_iter().map(|rule| InstrumentedRule::new(rule, &metrics)).collect(),
             limiter,
             trusted_hops,
             routes: Routes::new(&metrics),

@@ -6,7 +6,7 @@ use std::{fmt, iter};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::Denial;
+use super::error::Denial;
 
 /// A JSON object in which no name stands twice, at any depth.
 #[derive(Default)]
@@ -55,30 +55,25 @@ impl Document {
             Some(_) => Err(Denial::UserType),
         }
     }
-
-    /// Whether the value at each pointer equals the one beside it, type included.
-    pub(super) fn meets(&self, requirements: &[(Pointer, Value)]) -> bool {
-        requirements.iter().all(|(pointer, wanted)| self.at(pointer) == Some(wanted))
-    }
-
-    /// Whether the value at any pointer equals the one beside it, or one of those in a list beside it.
-    pub(super) fn meets_any(&self, denials: &[(Pointer, Value)]) -> bool {
-        denials.iter().any(|(pointer, denied)| match (self.at(pointer), denied) {
-            (Some(value), Value::Array(denied)) => denied.contains(value),
-            (Some(value), denied) => value == denied,
-            (None, _) => false,
-        })
-    }
 }
 
-/// Values that must stand in a document: where, and which of them.
+/// Values in a document: where, and which of them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Conditions(pub Vec<(Pointer, Vec<Value>)>);
 
 impl Conditions {
     /// Whether each pointer leads to one of its values, type included.
     pub fn all_hold(&self, document: &Document) -> bool {
-        self.0.iter().all(|(pointer, values)| document.at(pointer).is_some_and(|value| values.contains(value)))
+        self.0.iter().all(|condition| Self::holds(condition, document))
+    }
+
+    /// Whether any pointer leads to one of its values.
+    pub(super) fn any_holds(&self, document: &Document) -> bool {
+        self.0.iter().any(|condition| Self::holds(condition, document))
+    }
+
+    fn holds((pointer, values): &(Pointer, Vec<Value>), document: &Document) -> bool {
+        document.at(pointer).is_some_and(|value| values.contains(value))
     }
 }
 

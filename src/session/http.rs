@@ -2,13 +2,14 @@
 
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{Method, Request};
-use serde_json::Value;
 use url::Url;
 
-use super::claims::ends_at;
-use super::{
-    AnswerCache, CheckError, CredentialSource, Denial, Document, Fault, Pointer, PresentedCredential, Session,
-};
+use super::answer_cache::AnswerCache;
+use super::credential::{CredentialSource, PresentedCredential};
+use super::document::{Conditions, Document, Pointer};
+use super::error::{CheckError, Denial, Fault};
+use super::jwt::claims::ends_at;
+use super::session::Session;
 use crate::client::{self, HttpClient};
 use crate::ticket::UnixTime;
 
@@ -23,9 +24,9 @@ pub struct HttpCheck {
     /// Where the session's end is, in Unix seconds.
     pub expires: Option<Pointer>,
     /// Values without which the back end has failed.
-    pub require: Vec<(Pointer, Value)>,
+    pub require: Conditions,
     /// Values that mean "not logged in".
-    pub deny: Vec<(Pointer, Value)>,
+    pub deny: Conditions,
     /// Who is asked.
     pub backend: HttpClient,
     /// The sessions that it has recognised lately.
@@ -45,7 +46,7 @@ impl HttpCheck {
         request_id: &str,
     ) -> Result<Session, CheckError> {
         let ask = self.ask(Some((source, credential)), request_id);
-        self.cache.recognise(credential, ask, |answer| self.judge(answer, now)).await
+        self.cache.recognise(credential, ask, |answer| self.validate(answer, now)).await
     }
 
     /// Whether the back end answers a request without a credential, and denies it.
@@ -53,7 +54,7 @@ impl HttpCheck {
     /// # Errors
     /// When it does not.
     pub async fn probe(&self) -> Result<String, Fault> {
-        match self.ask(None, "probe").await.and_then(|answer| self.judge(&answer, UnixTime::from_secs(0))) {
+        match self.ask(None, "probe").await.and_then(|answer| self.validate(&answer, UnixTime::from_secs(0))) {
             Err(CheckError::Denied(_)) => Ok("denies a request without a credential, as it should".to_owned()),
             Err(CheckError::Fault(fault)) => Err(fault),
             Ok(_) => Err(Fault::Unguarded),
@@ -83,12 +84,12 @@ impl HttpCheck {
         }
     }
 
-    fn judge(&self, answer: &[u8], now: UnixTime) -> Result<Session, CheckError> {
+    fn validate(&self, answer: &[u8], now: UnixTime) -> Result<Session, CheckError> {
         let document = Document::parse(answer).map_err(|_| Fault::NotJson)?;
-        if document.meets_any(&self.deny) {
+        if self.deny.any_holds(&document) {
             return Err(Denial::BackendDenied.into());
         }
-        if !document.meets(&self.require) {
+        if !self.require.all_hold(&document) {
             return Err(Fault::Requirement.into());
         }
         let subject = document.subject(&self.user)?;

@@ -9,8 +9,12 @@ use serde_json::Value;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::claims::{ends_at, named_time};
-use super::{AnswerCache, CheckError, Demands, Denial, Document, Fault, Pointer, PresentedCredential, Session};
+use super::answer_cache::AnswerCache;
+use super::credential::PresentedCredential;
+use super::document::{Document, Pointer};
+use super::error::{CheckError, Denial, Fault};
+use super::jwt::claims::{ClaimRequirements, ends_at, named_time};
+use super::session::Session;
 use crate::client::HttpClient;
 use crate::ticket::UnixTime;
 
@@ -29,7 +33,7 @@ pub struct IntrospectCheck {
     /// (`client_secret_basic`; RFC 6749, 2.3.1).
     pub secret_in_form: bool,
     /// What the answer must say.
-    pub demands: Demands,
+    pub requirements: ClaimRequirements,
     /// Where the user is in the answer.
     pub user: Pointer,
     /// Who is asked.
@@ -50,7 +54,7 @@ impl IntrospectCheck {
         request_id: &str,
     ) -> Result<Session, CheckError> {
         let ask = self.ask(credential.as_str(), request_id);
-        self.cache.recognise(credential, ask, |answer| self.judge(answer, now)).await
+        self.cache.recognise(credential, ask, |answer| self.validate(answer, now)).await
     }
 
     /// Whether the endpoint knows our client, by asking about a token that is none.
@@ -59,7 +63,7 @@ impl IntrospectCheck {
     /// When it cannot be reached, or refuses our client.
     pub async fn probe(&self) -> Result<String, Fault> {
         let answer = self.ask("usersig-probe", "probe").await;
-        match answer.and_then(|answer| self.judge(&answer, UnixTime::from_secs(0))) {
+        match answer.and_then(|answer| self.validate(&answer, UnixTime::from_secs(0))) {
             Err(CheckError::Fault(fault)) => Err(fault),
             Err(CheckError::Denied(Denial::Inactive)) => Ok("knows our client".to_owned()),
             Err(CheckError::Denied(_)) | Ok(_) => Err(Fault::Credulous),
@@ -82,7 +86,7 @@ impl IntrospectCheck {
         Ok(self.backend.ask(request, form.finish()).await?)
     }
 
-    fn judge(&self, answer: &[u8], now: UnixTime) -> Result<Session, CheckError> {
+    fn validate(&self, answer: &[u8], now: UnixTime) -> Result<Session, CheckError> {
         let answer = Document::parse(answer).map_err(|_| Fault::NotJson)?;
         match answer.get("active") {
             Some(Value::Bool(true)) => {}
@@ -93,8 +97,8 @@ impl IntrospectCheck {
         if named_time(answer.get("nbf"), Fault::NotBefore)?.is_some_and(|time| time > now.plus(LEEWAY)) {
             return Err(Denial::NotYetValid.into());
         }
-        self.demands.verify_kind(&answer)?;
-        self.demands.hold(&answer, "client_id")?;
+        self.requirements.verify_kind(&answer)?;
+        self.requirements.verify(&answer, "client_id")?;
         Ok(Session { subject: answer.subject(&self.user)?, ends_at, document: answer })
     }
 }

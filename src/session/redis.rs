@@ -5,7 +5,11 @@ use std::time::Duration;
 use redis::{FromRedisValue, Pipeline, Value, from_redis_value};
 use tokio::sync::Semaphore;
 
-use super::{CheckError, Denial, Document, Fault, Pointer, PresentedCredential, Session, Unwrap};
+use super::cookie_encoding::CookieEncoding;
+use super::credential::PresentedCredential;
+use super::document::{Conditions, Document, Pointer};
+use super::error::{CheckError, Denial, Fault};
+use super::session::Session;
 use crate::client::{self, Deadline, RedisServer};
 use crate::ticket::UnixTime;
 
@@ -15,7 +19,7 @@ const MAX_VALUE: usize = 64 * 1024;
 /// Reads sessions from one Redis.
 pub struct RedisCheck {
     /// How the session's id is wrapped in the credential.
-    pub unwrap: Unwrap,
+    pub encoding: CookieEncoding,
     /// The session's key, around its id.
     pub key: KeyTemplate,
     /// The field of a hash; `None` when the key holds a string.
@@ -27,7 +31,7 @@ pub struct RedisCheck {
     /// A key whose existence denies the session, around the subject.
     pub deny_if_exists: Option<KeyTemplate>,
     /// Members of a JSON value that must have these values.
-    pub require: Vec<(Pointer, serde_json::Value)>,
+    pub require: Conditions,
     /// Where the sessions are.
     pub server: RedisServer,
     /// How many may be read at once.
@@ -70,7 +74,7 @@ impl RedisCheck {
     /// # Errors
     /// Denied when it is not there or not what it should be; a fault when Redis does not answer.
     pub async fn check(&self, credential: &PresentedCredential, now: UnixTime) -> Result<Session, CheckError> {
-        let id = self.unwrap.unwrap(credential.as_str())?;
+        let id = self.encoding.decode(credential.as_str())?;
         if !is_session_id(&id) {
             return Err(Denial::SessionId.into());
         }
@@ -105,7 +109,7 @@ impl RedisCheck {
         if value.as_ref().is_some_and(|value| value.len() > MAX_VALUE) {
             return Err(Fault::LongValue(MAX_VALUE).into());
         }
-        let session = self.judge(value, left, now)?;
+        let session = self.validate(value, left, now)?;
         if let Some(template) = &self.deny_if_exists
             && self.exists(&template.with(&session.subject), deadline).await?
         {
@@ -158,7 +162,7 @@ impl RedisCheck {
     }
 
     /// A key's value and the milliseconds that are left of it, or -1 → the session.
-    fn judge(&self, value: Option<Vec<u8>>, left: i64, now: UnixTime) -> Result<Session, Denial> {
+    fn validate(&self, value: Option<Vec<u8>>, left: i64, now: UnixTime) -> Result<Session, Denial> {
         let value = value.ok_or(Denial::UnknownSession)?;
         let ends_at = match left {
             -1 => None,
@@ -178,7 +182,7 @@ impl RedisCheck {
             Decode::JavaString => text(java_string(&value).ok_or(Denial::WrongValue)?)?,
             Decode::Json(user) => {
                 let document = Document::parse(&value).map_err(|_| Denial::WrongValue)?;
-                if !document.meets(&self.require) {
+                if !self.require.all_hold(&document) {
                     return Err(Denial::Requirement);
                 }
                 (document.subject(user)?, document)

@@ -5,12 +5,12 @@ use std::marker::PhantomData;
 
 use usersig::client::{HttpClient, RedisServer};
 use usersig::config::{Config, ConfiguredApp};
-use usersig::http::{State, WatchedRule};
+use usersig::http::State;
 use usersig::issue::{App, Issued};
 use usersig::limit::Limiter;
 use usersig::session::{
-    Check, Document, HttpCheck, IntrospectCheck, JwtCheck, KeySet, PresentedCredential, RedisCheck, Rule, Session,
-    Unwrap, VerificationKey,
+    Check, CookieEncoding, Document, HttpCheck, InstrumentedRule, IntrospectCheck, JwtCheck, KeySet,
+    PresentedCredential, RedisCheck, Rule, Session, VerificationKey,
 };
 use usersig::ticket::{SecretKey, Signer, UnverifiedTicket};
 
@@ -43,7 +43,7 @@ fn what_holds_secrets_credentials_or_tickets_has_no_debug_form() {
         PresentedCredential,
         VerificationKey,
         KeySet,
-        Unwrap,
+        CookieEncoding,
         HttpClient,
         RedisServer,
         JwtCheck,
@@ -52,7 +52,7 @@ fn what_holds_secrets_credentials_or_tickets_has_no_debug_form() {
         HttpCheck,
         Check,
         Rule,
-        WatchedRule,
+        InstrumentedRule,
         Session,
         Document,
         State,

@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
-use usersig::session::{Demands, Denial, JwtCheck, VerificationKey, set_algorithms};
+use usersig::session::{ClaimRequirements, Denial, JwtCheck, VerificationKey, parse_algorithms};
 
 use crate::rule::{check, rule_of};
 use crate::support::clock::now;
@@ -119,10 +119,10 @@ fn item_3_2_no_rule_can_name_an_unsound_algorithm() {
         assert!(secret.with_algorithms(&names).is_err_and(|message| is_unknown(&message)));
         let public = VerificationKey::from_pem(RSA.public_pem.as_bytes()).expect("a key");
         assert!(public.with_algorithms(&names).is_err_and(|message| is_unknown(&message)));
-        assert!(set_algorithms(&names).is_err_and(|message| is_unknown(&message)));
+        assert!(parse_algorithms(&names).is_err_and(|message| is_unknown(&message)));
     }
     for mixed in [["HS256", "HS256"], ["RS256", "ES256"], ["RS256", "HS256"], ["EdDSA", "RS256"]] {
-        assert!(set_algorithms(&mixed.map(str::to_owned)).is_err(), "{mixed:?}");
+        assert!(parse_algorithms(&mixed.map(str::to_owned)).is_err(), "{mixed:?}");
     }
 }
 
@@ -252,7 +252,10 @@ fn item_3_7_only_utf_8_and_no_name_twice() {
 #[test]
 fn item_3_8_the_issuer_is_compared_exactly_and_there_is_a_subject() {
     let issuer = || Some("https://idp.example.com".to_owned());
-    let rule = || JwtCheck { demands: Demands { issuer: issuer(), ..Demands::default() }, ..shared() };
+    let rule = || JwtCheck {
+        requirements: ClaimRequirements { issuer: issuer(), ..ClaimRequirements::default() },
+        ..shared()
+    };
     assert_eq!(check(&rule(), &token(json!({"iss": "https://idp.example.com"}))), Ok("alice".to_owned()));
     for issuer in [
         json!(null),
@@ -282,7 +285,10 @@ fn item_3_8_the_issuer_is_compared_exactly_and_there_is_a_subject() {
 #[test]
 fn item_3_9_the_audience_is_demanded() {
     let audience = || vec!["im".to_owned()];
-    let rule = || JwtCheck { demands: Demands { audience: audience(), ..Demands::default() }, ..shared() };
+    let rule = || JwtCheck {
+        requirements: ClaimRequirements { audience: audience(), ..ClaimRequirements::default() },
+        ..shared()
+    };
     for audience in [json!("im"), json!(["web", "im"])] {
         assert_eq!(check(&rule(), &token(json!({"aud": audience}))), Ok("alice".to_owned()));
     }
@@ -379,7 +385,10 @@ fn item_3_12_other_kinds_of_token_are_refused() {
         assert_eq!(check(&shared(), &token(kind.clone())), Err(Denial::TokenType), "{kind}");
     }
     let issuer = || Some("https://idp.example.com".to_owned());
-    let rule = || JwtCheck { demands: Demands { issuer: issuer(), ..Demands::default() }, ..shared() };
+    let rule = || JwtCheck {
+        requirements: ClaimRequirements { issuer: issuer(), ..ClaimRequirements::default() },
+        ..shared()
+    };
     for id_token in [
         json!({"nonce": "n-0S6_WzA2Mj"}),
         json!({"at_hash": "77QmUPtjPfzWtF2AnpK9RQ"}),

@@ -1,7 +1,9 @@
 //! The `jwt` rule as a function: a rule and a token in, the user or the reason out.
 
 use actix_web::rt::System;
-use usersig::session::{CheckError, Demands, Denial, JwtCheck, Keys, Pointer, PresentedCredential, VerificationKey};
+use usersig::session::{
+    CheckError, ClaimRequirements, Denial, JwtCheck, Keys, Pointer, PresentedCredential, VerificationKey,
+};
 use usersig::ticket::UnixTime;
 
 use crate::support::clock::now;
@@ -10,7 +12,7 @@ use crate::support::clock::now;
 pub(crate) fn rule_of(key: VerificationKey) -> JwtCheck {
     JwtCheck {
         keys: Keys::One(key),
-        demands: Demands::default(),
+        requirements: ClaimRequirements::default(),
         leeway: 30,
         max_lifetime: 400 * 86_400,
         user: Pointer::to("sub"),

@@ -2,17 +2,16 @@
 
 use actix_web::http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue};
 
-use crate::http::WatchedRule;
-use crate::session::{CredentialSource, Denial, PresentedCredential};
+use crate::session::{CredentialSource, Denial, InstrumentedRule, PresentedCredential};
 
 /// The first of an app's rules whose credential is present, with that credential; an empty credential is an absent one.
 ///
 /// `None` when no rule's is present. A credential that cannot be one is the rule's all the same: it never falls through
 /// to the next.
 pub fn find<'a>(
-    mut rules: impl Iterator<Item = &'a WatchedRule>,
+    mut rules: impl Iterator<Item = &'a InstrumentedRule>,
     headers: &HeaderMap,
-) -> Option<(&'a WatchedRule, Result<PresentedCredential, Denial>)> {
+) -> Option<(&'a InstrumentedRule, Result<PresentedCredential, Denial>)> {
     rules.find_map(|watched| Some((watched, present(&watched.rule.source, headers)?)))
 }
 

@@ -16,9 +16,9 @@ use crate::http::middleware::cors::preflight;
 use crate::http::middleware::observe;
 use crate::http::middleware::request_id::RequestId;
 use crate::http::problem::{Code, Context, Problem};
-use crate::http::{ServedApp, State, WatchedRule, now};
+use crate::http::{ServedApp, State, now};
 use crate::issue::{Admitted, Issued, Ticket};
-use crate::session::{CheckError, CredentialSource, Denial, PresentedCredential};
+use crate::session::{CheckError, CredentialSource, Denial, InstrumentedRule, PresentedCredential};
 use crate::ticket::{SdkAppId, UnixTime, UserId};
 
 /// Puts the public routes into an actix application.
@@ -111,7 +111,7 @@ fn find_app(state: &State, id: Option<SdkAppId>) -> Result<&ServedApp, Problem> 
 /// Whose session the credential is, and that the app's policy admits this user.
 async fn recognise(
     served: &ServedApp,
-    rule: &WatchedRule,
+    rule: &InstrumentedRule,
     credential: Result<PresentedCredential, Denial>,
     wanted: &TicketRequest,
     request: &HttpRequest,

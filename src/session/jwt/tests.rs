@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::session::document::Conditions;
 
 const ISSUER: &str = "https://idp.example.com";
 
@@ -15,10 +16,10 @@ const BOUND: Verdict = Err(Denial::BoundToken);
 /// A rule on a shared secret, with or without an issuer, that requires these members.
 fn rule(issuer: Option<&str>, require: &[(&str, Value)]) -> JwtCheck {
     let key = VerificationKey::from_secret(b"a secret that is long enough for HS256").expect("a secret");
-    let require = require.iter().map(|(name, value)| (Pointer::to(name), value.clone())).collect();
+    let require = Conditions(require.iter().map(|(name, value)| (Pointer::to(name), vec![value.clone()])).collect());
     JwtCheck {
         keys: Keys::One(key),
-        demands: Demands { issuer: issuer.map(str::to_owned), require, ..Demands::default() },
+        requirements: ClaimRequirements { issuer: issuer.map(str::to_owned), require, ..ClaimRequirements::default() },
         leeway: 30,
         max_lifetime: 3600,
         user: Pointer::to("sub"),
@@ -215,6 +216,6 @@ fn a_claim_that_the_rule_requires_is_judged_by_that_alone() {
     assert_kinds(&events, &json!({}), &[(json!({"events": {}}), OTHER_KIND), (json!({"cnf": {}}), BOUND)]);
     // A pointer into the claim requires something else.
     let mut deeper = rule(None, &[]);
-    deeper.demands.require = vec![("/type/name".parse().expect("a pointer"), json!("id"))];
+    deeper.requirements.require = Conditions(vec![("/type/name".parse().expect("a pointer"), vec![json!("id")])]);
     assert_kinds(&deeper, &json!({}), &[(json!({"type": {"name": "id"}}), OTHER_KIND)]);
 }

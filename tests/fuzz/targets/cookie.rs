@@ -10,14 +10,14 @@ use libfuzzer_sys::fuzz_target;
 use percent_encoding::percent_decode_str;
 use sha2::Sha256;
 use std::sync::LazyLock;
-use usersig::http::WatchedRule;
+use usersig::session::InstrumentedRule;
 use usersig::http::extract::credential::find;
 use usersig::telemetry::metrics::Metrics;
-use usersig::session::{Check, CredentialSource, Demands, JwtCheck, Keys, Pointer, Rule, Unwrap, VerificationKey};
+use usersig::session::{Check, CredentialSource, ClaimRequirements, JwtCheck, Keys, Pointer, Rule, CookieEncoding, VerificationKey};
 
 const SECRETS: [&str; 2] = ["the secret of now", "the secret of before"];
 
-static RULES: LazyLock<Vec<WatchedRule>> = LazyLock::new(|| {
+static RULES: LazyLock<Vec<InstrumentedRule>> = LazyLock::new(|| {
     let metrics = Metrics::default();
     let sources = [
         ("bearer", CredentialSource::Bearer),
@@ -28,7 +28,7 @@ static RULES: LazyLock<Vec<WatchedRule>> = LazyLock::new(|| {
         let key = VerificationKey::from_secret(&[7; 32]).expect("a secret");
         let check = JwtCheck {
             keys: Keys::One(key),
-            demands: Demands::default(),
+            requirements: ClaimRequirements::default(),
             leeway: 30,
             max_lifetime: 1000,
             user: Pointer::to("sub"),
@@ -40,7 +40,7 @@ static RULES: LazyLock<Vec<WatchedRule>> = LazyLock::new(|| {
             user_prefix: String::new(),
             deny_users: Vec::new(),
         };
-        WatchedRule::new(rule, &metrics)
+        InstrumentedRule::new(rule, &metrics)
     };
     sources.into_iter().map(rule).collect()
 });
@@ -72,9 +72,9 @@ fuzz_target!(|input: &[u8]| {
         assert!(headers.iter().any(|(_, value)| is_in(value)));
     }
 
-    let unwrap = Unwrap::Express(SECRETS.map(|secret| secret.to_owned().into()).to_vec());
+    let encoding = CookieEncoding::Express(SECRETS.map(|secret| secret.to_owned().into()).to_vec());
     // The id that is believed is one whose signature this target can make.
-    if let Ok(id) = unwrap.unwrap(wrapped) {
+    if let Ok(id) = encoding.decode(wrapped) {
         let decoded = percent_decode_str(wrapped).decode_utf8().expect("text");
         let signature = decoded.rsplit_once('.').expect("a signature").1;
         let signed = SECRETS.iter().any(|secret| sign(&id, secret) == signature.trim_end_matches('='));
@@ -82,10 +82,10 @@ fuzz_target!(|input: &[u8]| {
     }
     let secret = SECRETS[id.len() % 2];
     let cookie = format!("s:{}.{}", id, sign(id, secret)).replace('%', "%25");
-    assert_eq!(unwrap.unwrap(&cookie).as_deref(), Ok(id));
+    assert_eq!(encoding.decode(&cookie).as_deref(), Ok(id));
     let foreign = format!("s:{}.{}", id, sign(id, "another")).replace('%', "%25");
-    assert!(unwrap.unwrap(&foreign).is_err());
-    if let Ok(id) = Unwrap::Base64.unwrap(wrapped) {
+    assert!(encoding.decode(&foreign).is_err());
+    if let Ok(id) = CookieEncoding::Base64.decode(wrapped) {
         assert_eq!(STANDARD.encode(id.as_bytes()).trim_end_matches('='), wrapped.trim_end_matches('='));
     }
 });

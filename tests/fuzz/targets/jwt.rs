@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use sha2::Sha256;
 use std::sync::LazyLock;
-use usersig::session::{Demands, JwtCheck, Keys, Pointer, PresentedCredential, VerificationKey};
+use usersig::session::{ClaimRequirements, JwtCheck, Keys, Pointer, PresentedCredential, VerificationKey};
 use usersig::ticket::UnixTime;
 
 const SECRET: &[u8] = b"the secret of the customer's own back end";
@@ -36,10 +36,10 @@ static PUBLIC_KEY_RULE: LazyLock<JwtCheck> =
 fn rule(key: VerificationKey) -> JwtCheck {
     JwtCheck {
         keys: Keys::One(key),
-        demands: Demands {
+        requirements: ClaimRequirements {
             issuer: Some("https://idp.example.com".to_owned()),
             audience: vec!["im".to_owned()],
-            ..Demands::default()
+            ..ClaimRequirements::default()
         },
         leeway: LEEWAY,
         max_lifetime: MAX_LIFETIME,

@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use sha2::Sha256;
-use usersig::session::{CheckError, Demands, Denial, JwtCheck, Keys, Pointer, PresentedCredential, VerificationKey};
+use usersig::session::{CheckError, ClaimRequirements, Denial, JwtCheck, Keys, Pointer, PresentedCredential, VerificationKey};
 use usersig::ticket::UnixTime;
 
 const SECRET: &[u8] = b"the secret of the customer's own back end";
@@ -34,7 +34,7 @@ fuzz_target!(|input: &str| {
     let rule = |user: Pointer| {
         JwtCheck {
             keys: Keys::One(VerificationKey::from_secret(SECRET).expect("a secret")),
-            demands: Demands::default(),
+            requirements: ClaimRequirements::default(),
             leeway: 0,
             max_lifetime: 10_000,
             user,

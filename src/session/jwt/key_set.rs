@@ -23,10 +23,11 @@ use tokio::time::timeout;
 use tracing::{error, info, warn};
 use url::Url;
 
+use super::UnverifiedToken;
 use super::jwks::Jwks;
-use super::jwt::UnverifiedToken;
-use super::{CheckError, Denial, Document, Fault};
 use crate::client::{self, HttpClient};
+use crate::session::document::Document;
+use crate::session::error::{CheckError, Denial, Fault};
 
 /// The least time between two fetches that tokens ask for, and between two tries while the issuer is down.
 const COOLDOWN: Duration = Duration::from_secs(30);
@@ -151,7 +152,7 @@ impl KeySet {
     }
 
     /// Verifies a token with the key that it names, waiting for a fetch if that key is unknown.
-    pub(super) async fn verify(&self, token: &UnverifiedToken<'_>) -> Result<(), CheckError> {
+    pub(in crate::session) async fn verify(&self, token: &UnverifiedToken<'_>) -> Result<(), CheckError> {
         match self.verify_now(token) {
             Err(CheckError::Denied(Denial::UnknownKey) | CheckError::Fault(_)) => {}
             verdict => return verdict,

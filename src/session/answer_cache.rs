@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use lru::LruCache;
 use sha2::{Digest, Sha256};
 
-use super::{CheckError, PresentedCredential, Session};
+use super::credential::PresentedCredential;
+use super::error::CheckError;
+use super::session::Session;
 
 /// The answers in which a session was recognised; refusals and faults are never remembered.
 pub struct AnswerCache {
@@ -34,23 +36,23 @@ impl AnswerCache {
         Self { lifetime, answers: Mutex::new(Answers { by_credential: LruCache::unbounded(), bytes: 0 }) }
     }
 
-    /// The session that `judge` reads from the remembered answer about `credential`, or else from the one that `ask` gets.
+    /// The session that `validate` reads from the remembered answer about `credential`, or else from the one that `ask` gets.
     pub(super) async fn recognise(
         &self,
         credential: &PresentedCredential,
         ask: impl Future<Output = Result<Vec<u8>, CheckError>>,
-        judge: impl Fn(&[u8]) -> Result<Session, CheckError>,
+        validate: impl Fn(&[u8]) -> Result<Session, CheckError>,
     ) -> Result<Session, CheckError> {
         if self.lifetime.is_zero() {
-            return judge(&ask.await?);
+            return validate(&ask.await?);
         }
         let credential = Sha256::digest(credential.as_str()).into();
         // A session that has ended since may have been prolonged.
-        if let Some(Ok(session)) = self.get(&credential).map(|answer| judge(&answer)) {
+        if let Some(Ok(session)) = self.get(&credential).map(|answer| validate(&answer)) {
             return Ok(session);
         }
         let answer = ask.await?;
-        let session = judge(&answer)?;
+        let session = validate(&answer)?;
         self.put(credential, answer.into());
         Ok(session)
     }

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use jsonwebtoken::Algorithm;
 use serde_json::Value;
 
-use super::jwt::UnverifiedToken;
-use super::{CheckError, Denial, Document, Fault, VerificationKey};
+use super::UnverifiedToken;
+use super::keys::VerificationKey;
+use crate::session::document::Document;
+use crate::session::error::{CheckError, Denial, Fault};
 
 /// The most keys of a set that are used.
 const MAX_KEYS: usize = 64;
@@ -18,7 +20,7 @@ const MAX_TRIES: usize = 4;
 const MAX_REASONS: usize = 8;
 
 /// A set that was obtained.
-pub(super) struct Jwks {
+pub(in crate::session) struct Jwks {
     /// Those of its keys that can be used.
     pub(super) keys: Vec<VerificationKey>,
     /// How many it has, usable or not.
@@ -33,7 +35,7 @@ impl Jwks {
     ///
     /// # Errors
     /// When it is not a JSON object with a list of keys.
-    pub(super) fn parse(json: &[u8], algorithms: &[Algorithm]) -> Result<Self, Fault> {
+    pub(in crate::session) fn parse(json: &[u8], algorithms: &[Algorithm]) -> Result<Self, Fault> {
         let set = Document::parse(json).map_err(|_| Fault::NoKeySet("it is not a JSON object".to_owned()))?;
         let Some(jwks) = set.get("keys").and_then(Value::as_array) else {
             return Err(Fault::NoKeySet("it has no keys array".to_owned()));
@@ -58,7 +60,7 @@ impl Jwks {
     ///
     /// # Errors
     /// When there is none.
-    pub(super) fn usable_keys(&self) -> Result<&[VerificationKey], Fault> {
+    pub(in crate::session) fn usable_keys(&self) -> Result<&[VerificationKey], Fault> {
         if self.keys.is_empty() {
             let cause = format!("none of its {} keys can be used with the rule's algs", self.total);
             let reasons = if self.not_used.is_empty() { String::new() } else { format!(" ({})", self.not_used) };
@@ -71,7 +73,7 @@ impl Jwks {
     ///
     /// # Errors
     /// Denied if no key verifies it, and a fault if no key can be used, or no longer.
-    pub(super) fn verify(
+    pub(in crate::session) fn verify(
         &self,
         token: &UnverifiedToken<'_>,
         now: Instant,

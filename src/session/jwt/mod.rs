@@ -1,5 +1,10 @@
 //! The `jwt` check: a JSON Web Token (RFC 7519, 8725) that the customer's back end signed, verified here.
 
+pub(super) mod claims;
+mod jwks;
+pub(super) mod key_set;
+pub(super) mod keys;
+
 use std::sync::Arc;
 
 use base64::Engine;
@@ -7,16 +12,21 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use serde_json::Value;
 
-use super::claims::{declares_access, is_access_kind, is_token_kind, numeric_date};
-use super::{CheckError, Demands, Denial, Document, KeySet, Pointer, PresentedCredential, Session, VerificationKey};
+use super::credential::PresentedCredential;
+use super::document::{Document, Pointer};
+use super::error::{CheckError, Denial};
+use super::session::Session;
 use crate::ticket::UnixTime;
+use claims::{ClaimRequirements, declares_access, is_access_kind, is_token_kind, numeric_date};
+use key_set::KeySet;
+use keys::VerificationKey;
 
-/// Verifies tokens by what one rule demands of them.
+/// Verifies tokens by what one rule requirements of them.
 pub struct JwtCheck {
     /// What verifies the signature.
     pub keys: Keys,
     /// What the claims must say.
-    pub demands: Demands,
+    pub requirements: ClaimRequirements,
     /// How far the clocks may differ, in seconds.
     pub leeway: u64,
     /// How far away `exp` may be, in seconds.
@@ -46,7 +56,7 @@ impl JwtCheck {
         }
         let claims = decode(token.claims)?;
         self.verify_kind(&token.header, &claims)?;
-        let ends_at = self.judge(&claims, now)?;
+        let ends_at = self.validate(&claims, now)?;
         Ok(Session { subject: claims.subject(&self.user)?, ends_at: Some(ends_at), document: claims })
     }
 
@@ -56,11 +66,11 @@ impl JwtCheck {
         if !typ.is_none_or(is_token_kind) {
             return Err(Denial::TokenType);
         }
-        self.demands.verify_kind(claims)?;
+        self.requirements.verify_kind(claims)?;
         // OpenID Connect puts these claims into ID tokens, older Keycloaks and Azure AD B2C into access tokens as well. A
         // token that is signed with a customer's own secret may have a nonce of any meaning.
         let has_one_of = |names: &[&str]| names.iter().any(|name| claims.get(name).is_some());
-        let is_of_provider = self.demands.issuer.is_some() || matches!(self.keys, Keys::Set(_));
+        let is_of_provider = self.requirements.issuer.is_some() || matches!(self.keys, Keys::Set(_));
         let looks_like_id_token = has_one_of(&["nonce", "at_hash", "c_hash"]) && !has_one_of(&["scope", "scp"]);
         if is_of_provider && looks_like_id_token && !typ.is_some_and(is_access_kind) && !declares_access(claims) {
             return Err(Denial::TokenType);
@@ -69,7 +79,7 @@ impl JwtCheck {
     }
 
     /// Holds verified claims against what is demanded; returns when the token expires.
-    fn judge(&self, claims: &Document, now: UnixTime) -> Result<UnixTime, Denial> {
+    fn validate(&self, claims: &Document, now: UnixTime) -> Result<UnixTime, Denial> {
         let expires_at = claims.get("exp").and_then(numeric_date).ok_or(Denial::NoExpiry)?;
         if now >= expires_at.plus(self.leeway) {
             return Err(Denial::Expired);
@@ -81,12 +91,12 @@ impl JwtCheck {
         if !["nbf", "iat"].into_iter().filter_map(|name| claims.get(name)).all(has_come) {
             return Err(Denial::NotYetValid);
         }
-        self.demands.hold(claims, "azp").map(|()| expires_at)
+        self.requirements.verify(claims, "azp").map(|()| expires_at)
     }
 }
 
 /// A token taken apart, its signature not yet verified.
-pub(super) struct UnverifiedToken<'a> {
+pub(in crate::session) struct UnverifiedToken<'a> {
     algorithm: Algorithm,
     header: Document,
     /// Header and claims as they were signed.
@@ -97,7 +107,7 @@ pub(super) struct UnverifiedToken<'a> {
 
 impl<'a> UnverifiedToken<'a> {
     /// Takes a token apart; `jku`, `x5u`, `x5c` and `jwk` are never looked at.
-    pub(super) fn parse(token: &'a str) -> Result<Self, Denial> {
+    pub(in crate::session) fn parse(token: &'a str) -> Result<Self, Denial> {
         let (message, signature) = token.rsplit_once('.').ok_or(Denial::MalformedToken)?;
         let (header, claims) = message.split_once('.').ok_or(Denial::MalformedToken)?;
         let header = decode(header)?;
@@ -110,13 +120,13 @@ impl<'a> UnverifiedToken<'a> {
     }
 
     /// Whether it may be signed with this key, by the algorithm and the name of the key that it gives.
-    pub(super) fn may_be_of(&self, key: &VerificationKey) -> bool {
+    pub(in crate::session) fn may_be_of(&self, key: &VerificationKey) -> bool {
         let kid = self.header.get("kid").and_then(Value::as_str);
         key.admits(self.algorithm) && kid.is_none_or(|kid| key.id.as_deref() == Some(kid))
     }
 
     /// Verifies the signature with this key.
-    pub(super) fn verify(&self, key: &VerificationKey) -> Result<(), Denial> {
+    pub(in crate::session) fn verify(&self, key: &VerificationKey) -> Result<(), Denial> {
         key.verify(self.algorithm, self.message.as_bytes(), self.signature)
     }
 }

@@ -9,10 +9,10 @@ use percent_encoding::percent_decode_str;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::Denial;
+use super::error::Denial;
 
 /// How a session id is wrapped.
-pub enum Unwrap {
+pub enum CookieEncoding {
     /// It is the credential itself.
     None,
     /// `s:ID.SIGNATURE`, percent-encoded, as express-session's `cookie-signature` writes it: HMAC-SHA256 in base64
@@ -28,12 +28,12 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-impl Unwrap {
+impl CookieEncoding {
     /// The session id in `credential`.
     ///
     /// # Errors
     /// When it is not wrapped so, or its signature does not verify.
-    pub fn unwrap<'a>(&self, credential: &'a str) -> Result<Cow<'a, str>, Denial> {
+    pub fn decode<'a>(&self, credential: &'a str) -> Result<Cow<'a, str>, Denial> {
         match self {
             Self::None => Ok(credential.into()),
             Self::Express(secrets) => express(credential, secrets),
@@ -71,24 +71,24 @@ mod tests {
 
     #[test]
     fn express_cookies_need_a_signature_by_one_of_the_secrets() {
-        let unwrap = Unwrap::Express(["new", "old"].map(|secret| Zeroizing::new(secret.to_owned())).to_vec());
+        let encoding = CookieEncoding::Express(["new", "old"].map(|secret| Zeroizing::new(secret.to_owned())).to_vec());
         for secret in ["new", "old"] {
-            assert_eq!(unwrap.unwrap(&signed(ID, secret)).as_deref(), Ok(ID));
+            assert_eq!(encoding.decode(&signed(ID, secret)).as_deref(), Ok(ID));
         }
-        assert_eq!(unwrap.unwrap(&signed(ID, "removed")), Err(Denial::CookieSignature));
+        assert_eq!(encoding.decode(&signed(ID, "removed")), Err(Denial::CookieSignature));
         let cookie = signed(ID, "new");
-        assert_eq!(unwrap.unwrap(&cookie[..cookie.len() - 4]), Err(Denial::CookieSignature));
-        assert_eq!(unwrap.unwrap(&format!("s%3A{ID}.")), Err(Denial::CookieSignature));
+        assert_eq!(encoding.decode(&cookie[..cookie.len() - 4]), Err(Denial::CookieSignature));
+        assert_eq!(encoding.decode(&format!("s%3A{ID}.")), Err(Denial::CookieSignature));
         for text in [ID, "s:", "j%3A%7B%7D", "s%3A%FF.x"] {
-            assert_eq!(unwrap.unwrap(text), Err(Denial::Wrapping), "{text}");
+            assert_eq!(encoding.decode(text), Err(Denial::Wrapping), "{text}");
         }
     }
 
     #[test]
     fn base64_may_lack_its_padding() {
         for text in ["MjNiNTNlYjQtYTQ=", "MjNiNTNlYjQtYTQ"] {
-            assert_eq!(Unwrap::Base64.unwrap(text).as_deref(), Ok("23b53eb4-a4"));
+            assert_eq!(CookieEncoding::Base64.decode(text).as_deref(), Ok("23b53eb4-a4"));
         }
-        assert_eq!(Unwrap::Base64.unwrap("not base64!"), Err(Denial::Wrapping));
+        assert_eq!(CookieEncoding::Base64.decode("not base64!"), Err(Denial::Wrapping));
     }
 }

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{CheckError, Denial, Document, Fault, Pointer};
+use crate::session::document::{Conditions, Document};
+use crate::session::error::{CheckError, Denial, Fault};
 use crate::ticket::UnixTime;
 
 /// Unix seconds beyond this, the year 5138, are milliseconds.
 const LATEST: UnixTime = UnixTime::from_secs(100_000_000_000);
 
 /// The end that a back end names for a session; absent or null, it names none.
-pub(super) fn ends_at(time: Option<&Value>, now: UnixTime) -> Result<Option<UnixTime>, CheckError> {
+pub(in crate::session) fn ends_at(time: Option<&Value>, now: UnixTime) -> Result<Option<UnixTime>, CheckError> {
     match named_time(time, Fault::Expiry)? {
         Some(end) if end <= now => Err(Denial::Expired.into()),
         end => Ok(end),
@@ -19,7 +20,7 @@ pub(super) fn ends_at(time: Option<&Value>, now: UnixTime) -> Result<Option<Unix
 }
 
 /// The time that a back end names; absent or null, it names none.
-pub(super) fn named_time(time: Option<&Value>, unreadable: Fault) -> Result<Option<UnixTime>, Fault> {
+pub(in crate::session) fn named_time(time: Option<&Value>, unreadable: Fault) -> Result<Option<UnixTime>, Fault> {
     match time {
         None | Some(Value::Null) => Ok(None),
         Some(time) => numeric_date(time).filter(|time| *time < LATEST).map(Some).ok_or(unreadable),
@@ -27,7 +28,7 @@ pub(super) fn named_time(time: Option<&Value>, unreadable: Fault) -> Result<Opti
 }
 
 /// A `NumericDate`: seconds since the epoch, a fraction cut off.
-pub(super) fn numeric_date(value: &Value) -> Option<UnixTime> {
+pub(in crate::session) fn numeric_date(value: &Value) -> Option<UnixTime> {
     let fraction = || Duration::try_from_secs_f64(value.as_f64()?).ok().map(|time| time.as_secs());
     value.as_u64().or_else(fraction).map(UnixTime::from_secs)
 }
@@ -44,9 +45,9 @@ const KIND_CLAIMS: [&str; 3] = ["typ", "tokenuse", "tokentype"];
 const OTHER_TYPES: [&str; 9] =
     ["refresh", "refreshtoken", "reset", "mfa", "2fa", "id", "idtoken", "registration", "logout"];
 
-/// What a rule demands of those who issued a token and whom it is for. An empty list admits any or none.
+/// What a rule requires of those who issued a token and whom it is for. An empty list admits any or none.
 #[derive(Default)]
-pub struct Demands {
+pub struct ClaimRequirements {
     /// The `iss` that must be named.
     pub issuer: Option<String>,
     /// One of these must be in `aud`.
@@ -54,22 +55,22 @@ pub struct Demands {
     /// The client must be one of these: a token's `azp`, or the `client_id` of an introspection answer.
     pub authorized_parties: Vec<String>,
     /// Members that must have these values.
-    pub require: Vec<(Pointer, Value)>,
+    pub require: Conditions,
 }
 
-impl Demands {
-    /// Holds them against claims that name the client in `party`.
+impl ClaimRequirements {
+    /// Checks claims that name the client in `party`.
     ///
     /// # Errors
     /// The first that is not met.
-    pub(super) fn hold(&self, claims: &Document, party: &str) -> Result<(), Denial> {
+    pub(in crate::session) fn verify(&self, claims: &Document, party: &str) -> Result<(), Denial> {
         if self.issuer.as_deref().is_some_and(|issuer| claims.get("iss").and_then(Value::as_str) != Some(issuer)) {
             Err(Denial::Issuer)
         } else if !is_for_one_of(claims, &self.audience) {
             Err(Denial::Audience)
         } else if !self.authorizes(claims.get(party)) {
             Err(Denial::AuthorizedParty)
-        } else if !claims.meets(&self.require) {
+        } else if !self.require.all_hold(claims) {
             Err(Denial::Requirement)
         } else {
             Ok(())
@@ -80,7 +81,7 @@ impl Demands {
     ///
     /// # Errors
     /// [`Denial::BoundToken`] or [`Denial::TokenType`].
-    pub(super) fn verify_kind(&self, claims: &Document) -> Result<(), Denial> {
+    pub(in crate::session) fn verify_kind(&self, claims: &Document) -> Result<(), Denial> {
         // RFC 7800: whoever presents the token must prove that a key is theirs (RFC 8705, 9449).
         if claims.get("cnf").is_some_and(|key| !key.is_null()) {
             return Err(Denial::BoundToken);
@@ -89,7 +90,7 @@ impl Demands {
         if claims.get("events").is_some() {
             return Err(Denial::TokenType);
         }
-        let is_required = |name: &str| self.require.iter().any(|(pointer, _)| pointer.is_member(name));
+        let is_required = |name: &str| self.require.0.iter().any(|(pointer, _)| pointer.is_member(name));
         for (name, value) in claims.members() {
             let is_accepted = if is_kind_claim(name) {
                 is_token_kind(value)
@@ -119,17 +120,17 @@ fn is_for_one_of(claims: &Document, allowed: &[String]) -> bool {
 }
 
 /// Whether this names a kind of token that is accepted.
-pub(super) fn is_token_kind(value: &Value) -> bool {
+pub(in crate::session) fn is_token_kind(value: &Value) -> bool {
     value.as_str().is_some_and(|text| KINDS.iter().any(|kind| spells(text, kind)))
 }
 
 /// Whether this names a token for access.
-pub(super) fn is_access_kind(value: &Value) -> bool {
+pub(in crate::session) fn is_access_kind(value: &Value) -> bool {
     value.as_str().is_some_and(|text| KINDS.iter().any(|kind| *kind != "jwt" && spells(text, kind)))
 }
 
 /// Whether a claim says that the token is for access.
-pub(super) fn declares_access(claims: &Document) -> bool {
+pub(in crate::session) fn declares_access(claims: &Document) -> bool {
     claims.members().any(|(name, value)| (is_kind_claim(name) || spells(name, "type")) && is_access_kind(value))
 }
 

@@ -5,10 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use prometheus::{Histogram, IntCounter, IntGauge};
-use serde_json::{Value, json};
+use serde::Serialize;
 use tracing::{Instrument, field, info_span};
 
-use crate::session::{Check, CheckError, Fault, PresentedCredential, Rule, Session};
+use super::credential::PresentedCredential;
+use super::error::{CheckError, Fault};
+use super::rule::{Check, Rule};
+use super::session::Session;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace;
 use crate::ticket::UnixTime;
@@ -18,7 +21,7 @@ const OUTCOMES: [&str; 3] = ["allowed", "denied", "fault"];
 const FAULT: usize = 2;
 
 /// A rule with its metrics and the last that was seen of its back end.
-pub struct WatchedRule {
+pub struct InstrumentedRule {
     /// The rule itself.
     pub rule: Rule,
     /// Its name, for logs.
@@ -33,7 +36,7 @@ pub struct WatchedRule {
     fault: Mutex<Option<(Instant, String)>>,
 }
 
-impl WatchedRule {
+impl InstrumentedRule {
     /// A rule of which nothing has been seen yet.
     pub fn new(rule: Rule, metrics: &Metrics) -> Self {
         let name = rule.name.as_str();
@@ -51,7 +54,10 @@ impl WatchedRule {
     }
 
     /// Runs the rule's check, timed and counted.
-    pub(crate) async fn check(
+    ///
+    /// # Errors
+    /// As for [`Rule::check`].
+    pub async fn check(
         &self,
         credential: &PresentedCredential,
         now: UnixTime,
@@ -91,22 +97,34 @@ impl WatchedRule {
         result
     }
 
-    /// What `/readyz` says of the rule.
-    pub(crate) fn health(&self) -> Value {
+    /// How the rule fares, for `/readyz`.
+    pub fn health(&self) -> RuleHealth<'_> {
         let outcome = self.last_outcome.load(Ordering::Relaxed);
-        let mut health = json!({"name": self.rule.name, "lastOutcome": OUTCOMES.get(outcome).unwrap_or(&"none")});
-        let fault = self.fault.lock().ok().and_then(|fault| fault.clone());
-        if let Some((at, fault)) = fault.filter(|_| outcome == FAULT) {
-            health["fault"] = fault.into();
-            health["faultAgeSeconds"] = at.elapsed().as_secs().into();
-        }
+        let fault = self.fault.lock().ok().and_then(|fault| fault.clone()).filter(|_| outcome == FAULT);
         let key_set = self.rule.key_set();
-        if let Some(age) = key_set.and_then(|set| set.age()) {
-            health["keySetAgeSeconds"] = age.as_secs().into();
+        RuleHealth {
+            name: &self.name,
+            last_outcome: OUTCOMES.get(outcome).unwrap_or(&"none"),
+            fault_age_seconds: fault.as_ref().map(|(at, _)| at.elapsed().as_secs()),
+            fault: fault.map(|(_, fault)| fault),
+            key_set_age_seconds: key_set.and_then(|set| set.age()).map(|age| age.as_secs()),
+            key_set_failure: key_set.and_then(|set| set.failure()),
         }
-        if let Some(failure) = key_set.and_then(|set| set.failure()) {
-            health["keySetFailure"] = failure.into();
-        }
-        health
     }
+}
+
+/// How a rule fares: its last outcome, and what is wrong if that was a fault.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleHealth<'a> {
+    name: &'a str,
+    last_outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault_age_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_set_age_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_set_failure: Option<String>,
 }

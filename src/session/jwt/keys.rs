@@ -6,12 +6,12 @@ use jsonwebtoken::Algorithm::{
 use jsonwebtoken::{AlgorithmFamily, DecodingKey, DecodingKeyKind};
 use serde_json::Value;
 
-use super::Denial;
+use crate::session::error::Denial;
 
 /// A key and the algorithms that a rule lets it verify: one family, chosen by the configuration and never by a token.
 pub struct VerificationKey {
     /// The `kid` that its key set gives it.
-    pub(super) id: Option<String>,
+    pub(in crate::session) id: Option<String>,
     key: DecodingKey,
     kind: Kind,
     algorithms: Vec<Algorithm>,
@@ -90,7 +90,7 @@ impl VerificationKey {
     ///
     /// # Errors
     /// Why it cannot be used; the text completes "this key …" and quotes nothing of it.
-    pub(super) fn from_jwk(jwk: &Value, algorithms: &[Algorithm]) -> Result<Self, &'static str> {
+    pub(in crate::session) fn from_jwk(jwk: &Value, algorithms: &[Algorithm]) -> Result<Self, &'static str> {
         // Whoever publishes these lets everybody sign; `k` is a shared secret.
         if ["d", "p", "q", "dp", "dq", "qi", "oth", "k"].into_iter().any(|part| jwk.get(part).is_some()) {
             return Err("has private parts");
@@ -127,7 +127,7 @@ impl VerificationKey {
     }
 
     /// Whether the rule lets this key verify with `algorithm`.
-    pub(super) fn admits(&self, algorithm: Algorithm) -> bool {
+    pub(in crate::session) fn admits(&self, algorithm: Algorithm) -> bool {
         self.algorithms.contains(&algorithm)
     }
 
@@ -148,7 +148,7 @@ impl VerificationKey {
 ///
 /// # Errors
 /// When a name is unknown, or they are of different families. The text completes "`algs` …".
-pub fn set_algorithms(names: &[String]) -> Result<Vec<Algorithm>, String> {
+pub fn parse_algorithms(names: &[String]) -> Result<Vec<Algorithm>, String> {
     let algorithms = parse(names)?;
     let all_are = |family| algorithms.iter().all(|algorithm| algorithm.family() == family);
     let families = [AlgorithmFamily::Rsa, AlgorithmFamily::Ec, AlgorithmFamily::Ed];
