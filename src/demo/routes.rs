@@ -25,7 +25,7 @@ pub(super) const COOKIE: &str = "usersig_demo";
 /// How long a demo session lasts.
 const SESSION: Duration = Duration::from_secs(12 * 3600);
 
-/// Everything stands in the page itself, and it talks to this host alone.
+/// The page contains all that it needs, and sends requests to its own host alone.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
     img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

@@ -52,7 +52,7 @@ pub struct State {
     dropped: DroppedLines,
     /// Both listeners are bound and served.
     pub started: AtomicBool,
-    /// The process has been told to end: traffic should go elsewhere, whether it has started or not.
+    /// The process is shutting down: traffic should go elsewhere, whether it has started or not.
     pub draining: AtomicBool,
 }
 

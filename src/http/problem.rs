@@ -209,11 +209,14 @@ impl From<CheckError> for Problem {
     fn from(error: CheckError) -> Self {
         let cause = Some(error.to_string().into());
         match error {
-            // The caller is not told which check failed: that would help who is guessing.
+            // The caller does not learn which check failed: that would help somebody who is guessing.
             CheckError::Denied(denial) => Self {
                 cause,
                 step: Some(denial.step()),
-                ..Self::new(Code::InvalidSession, "sign in again; the log tells the operator why, by the requestId")
+                ..Self::new(
+                    Code::InvalidSession,
+                    "sign in again; the operator finds the cause in the log by the requestId",
+                )
             },
             CheckError::Fault(_) => Self {
                 cause,

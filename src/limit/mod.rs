@@ -78,7 +78,7 @@ impl Limiter {
         }
     }
 
-    /// Asks the store of all replicas whether it would count; `None` when there is none.
+    /// Asks the store of all replicas whether it would count; `None` without a store.
     pub async fn probe(&self) -> Option<Result<String, client::Error>> {
         Some(self.shared.as_ref()?.probe().await)
     }

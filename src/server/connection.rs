@@ -142,7 +142,7 @@ impl AsyncRead for Connection {
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if let Poll::Ready(result) = Pin::new(&mut self.stream).poll_write(cx, bytes) {
-            // Costs a look at the clock: a timer that is set to later moves when it would have gone off.
+            // Costs reading the clock: a timer that is set to later moves when it would have fired.
             let due = Instant::now() + self.stall;
             self.due.as_mut().reset(due);
             if std::mem::take(&mut self.is_blocked) {

@@ -2,7 +2,7 @@
 //! names.
 //!
 //! Spans are `tracing` spans of the target [`TARGET`]. While no collector is named, nothing is interested in that target,
-//! and a span costs a look at one atomic. Only the cargo feature `otlp` brings what sends them.
+//! and a span costs reading one atomic. Only the cargo feature `otlp` brings what sends them.
 
 use tracing::Span;
 use url::Url;
@@ -17,7 +17,7 @@ pub const TRACEPARENT: &str = "traceparent";
 pub struct TraceSettings {
     /// The collector's base URL; spans go to `/v1/traces` below it.
     pub endpoint: Url,
-    /// Which part of the traces that begin here is recorded, 0 to 1; others are as their caller decided.
+    /// Which part of the traces that begin here is recorded, 0 to 1; traces of a caller follow the caller's decision.
     pub ratio: f64,
 }
 

@@ -17,7 +17,7 @@
 //! shortest mean ticket with its description (ids of 1 to 32 small letters, digits and `_`, each length as often).
 //! The best that was found is four bits shorter and has no such simple shape.
 
-/// What every ticket begins with: zlib's header (a window of 32 KiB, the usual level, no dictionary), and that of the
+/// What every ticket begins with: zlib's header (a window of 32 KiB, the default level, no dictionary), and that of the
 /// one block with the description of the code, as the test below puts it together.
 pub(super) const HEADER: [u8; 21] = [
     0x78, 0x9c, 0x35, 0x0f, 0x43, 0x82, 0x80, 0x00, 0xf0, 0x2f, 0x5d, 0xb3, 0xb1, 0xb6, 0x6d, 0x66, 0xdb, 0xfe, 0x7b,
@@ -82,17 +82,20 @@ pub(super) fn literal(character: u8) -> Bits {
 pub(super) const END_OF_BLOCK: Bits = word(256);
 
 /// `length` characters that are the same as those `distance` before them (RFC 1951, 3.2.5).
+///
+/// The RFC's table of distance codes is a formula: of `distance - 1` the highest set bit and the one below it choose the
+/// symbol, so that each power of two has two symbols, and the bits below those two follow as extra bits. Distances 1 to 4 are
+/// the symbols 0 to 3 without extra bits.
 pub(super) fn repetition(length: usize, distance: usize) -> Bits {
-    // Two symbols for each power of two, told apart by the bit below the highest; the other bits follow as they are.
-    let back = distance - 1;
-    let others = back.max(1).ilog2().saturating_sub(1);
-    let symbol = 2 * others as usize + (back >> others);
-    let rest = Bits { word: back as u64 % (1 << others), count: others };
-    word(257 + length - SHORTEST_MATCH).then(Bits::huffman(symbol, 4)).then(rest)
+    let offset = distance - 1;
+    let extra_bits = offset.max(1).ilog2().saturating_sub(1);
+    let symbol = 2 * extra_bits as usize + (offset >> extra_bits);
+    let extra = Bits { word: offset as u64 % (1 << extra_bits), count: extra_bits };
+    word(257 + length - SHORTEST_MATCH).then(Bits::huffman(symbol, 4)).then(extra)
 }
 
-/// The code words of `text` after `past`: where it repeats what stands before, always the nearest of the longest
-/// matches. For what tickets consist of, no other choice is shorter.
+/// The code words of `text` after `past`: where it repeats what comes before, always the nearest of the longest matches. For
+/// what tickets consist of, no other choice is shorter.
 pub(super) fn compress(past: &[u8], text: &[u8]) -> Vec<Bits> {
     let all = [past, text].concat();
     let mut words = Vec::new();
@@ -121,7 +124,7 @@ mod tests {
     const RUNS: [(usize, usize); 9] = [(34, 0), (1, 6), (8, 0), (16, 6), (36, 8), (31, 6), (130, 0), (7, 6), (16, 4)];
     const LITERALS: usize = 257 + 6;
 
-    /// How many bits it takes to tell, about a run, one of the code lengths 0 to 15, [`REPEAT`], [`FEW_ZEROS`] or
+    /// How many bits describe, of a run, one of the code lengths 0 to 15, [`REPEAT`], [`FEW_ZEROS`] or
     /// [`MANY_ZEROS`].
     const LENGTH_LENGTHS: [u32; 19] = [0, 0, 0, 0, 4, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 1, 4, 4];
     /// The length before, three to six times more.

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 /// The secret of an app: 64 hex digits, wiped from memory when dropped.
 ///
-/// The HMAC is keyed with the digits as they stand, not with the bytes that they spell.
+/// The HMAC is keyed with the digits as text, not with the bytes that they encode.
 #[derive(PartialEq, Eq)]
 pub struct SecretKey {
     digits: Zeroizing<String>,
@@ -32,14 +32,14 @@ impl SecretKey {
         }
         if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             let length = text.chars().count();
-            let advice = "copy the secret from the console as it stands";
+            let advice = "copy the secret from the console unchanged";
             return Err(format!("is {length} characters and not 64 hex digits; {advice}"));
         }
         let fingerprint = hex::encode(&Sha256::digest(text)[..4]);
         Ok(Self { digits: Zeroizing::new(text.to_owned()), fingerprint })
     }
 
-    /// The first eight hex digits of the secret's SHA-256, which tell keys apart and reveal none.
+    /// The first eight hex digits of the secret's SHA-256, which identify the key without revealing it.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }

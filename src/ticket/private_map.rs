@@ -93,7 +93,7 @@ impl Privileges {
     /// The privileges that `names` list.
     ///
     /// # Errors
-    /// When a name is unknown or there is none.
+    /// When a name is unknown, or none is given.
     pub fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, FieldError> {
         let mut mask = 0;
         for name in names {
@@ -144,7 +144,7 @@ impl PrivateMapFields {
             1 => (None, Some(take_text(buf)?)),
             _ => return None,
         };
-        // Bits without a meaning may be set by others.
+        // Other writers may set bits without a meaning.
         let privileges = Privileges(privileges).names().collect();
         buf.is_empty().then_some(Self { sdk_app_id, user_id, room_id, room_str, expires_at, privileges })
     }

@@ -15,8 +15,10 @@ use super::{BASE64, Lifetime, Privileges, Room, SdkAppId, SecretKey, TICKET_BASE
 /// What an app's tickets have in common is prepared here: the HMAC has taken in the key, and the JSON's constant parts
 /// are compressed. A `UserSig` then costs less than 2.5 times its HMAC, and one allocation: the ticket itself.
 ///
-/// The order of the fields is free. This one makes the ticket short, and lets each part repeat what it can without
-/// reaching back over more than one blank of varying length: hence a segment for each length that this may have.
+/// The order of the fields is free, and this one makes the ticket short. Each constant part is a segment, compressed once. A
+/// segment may repeat text that comes before the variable part in front of it (user, time or lifetime), and how far back that
+/// is depends on how long the variable part is. So there is one segment for each length that the variable part can have, and
+/// signing picks the one that fits.
 pub struct Signer {
     /// The secret that it signs with.
     pub key: SecretKey,
@@ -35,7 +37,7 @@ pub struct Signer {
     after_time: Vec<Segment>,
 }
 
-/// Stands for a character that is not known, and matches none that is.
+/// A placeholder for a character that is not known yet; it matches no character of a ticket.
 const UNKNOWN: u8 = 0;
 
 const MAX_TIME_DIGITS: usize = 20;

@@ -1,4 +1,4 @@
-//! Decodes a ticket that somebody presents. What comes out is unverified until a key has said otherwise.
+//! Decodes a presented ticket. What comes out is unverified until a key has verified it.
 
 use std::io::Read;
 
@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{BASE64, Fields, PrivateMapFields, SecretKey, TICKET_BASE64, UnixTime, VERSION};
 
-/// The longest ticket that is looked at, in characters. The longest that the types admit is under 500.
+/// The longest ticket that is decoded, in characters. The longest that the types admit is under 500.
 const MAX_TICKET: usize = 4096;
 
 /// The most JSON that a ticket may inflate to, in bytes.

@@ -11,7 +11,7 @@ const CAPACITY: usize = 320;
 #[derive(Clone)]
 pub(super) struct Stream {
     bytes: [u8; CAPACITY],
-    /// How many bytes there are; behind them stands the one that is being filled.
+    /// How many whole bytes there are; the byte behind them is being filled.
     length: usize,
     pending: Bits,
     sum: Sum,
@@ -58,7 +58,7 @@ impl Stream {
         self.text(text);
     }
 
-    /// Appends constant text that is laid down.
+    /// Appends constant text that was compressed before.
     #[inline(always)]
     pub(super) fn segment(&mut self, segment: &Segment) {
         self.sum = self.sum.then(segment.sum);
@@ -94,14 +94,14 @@ impl Stream {
     }
 }
 
-/// Constant text, laid down as bits, up to 56 in one.
+/// Constant text, compressed to bits, up to 56 in one.
 pub(super) struct Segment {
     bits: Vec<Bits>,
     sum: Sum,
 }
 
 impl Segment {
-    /// Lays down `text`, which may repeat what is in `past`.
+    /// Compresses `text`, which may repeat what is in `past`.
     pub(super) fn new(past: &[u8], text: &[u8]) -> Self {
         let mut bits = vec![Bits::default()];
         for next in deflate::compress(past, text) {
@@ -114,7 +114,7 @@ impl Segment {
     }
 }
 
-/// What text adds to Adler-32, zlib's checksum (RFC 1950, 8.2), whatever stands before it. The remainders are taken at
+/// What text adds to Adler-32, zlib's checksum (RFC 1950, 8.2), whatever comes before it. The remainders are taken at
 /// the end: a ticket's JSON is too short to overflow it.
 #[derive(Clone, Copy, Default)]
 struct Sum {
@@ -162,7 +162,7 @@ mod tests {
 
     #[derive(Debug, Clone)]
     enum Piece {
-        /// And what stands before it.
+        /// The text before it, and its own.
         Segment(String, String),
         Text(String),
         Runs(String),

@@ -30,7 +30,10 @@ fn redis_over_tls() {
     let rule = |host: &str, more: &str| {
         let setup = redis_rule(redis.address())
             .replace(&format!("redis://{}", redis.address()), &format!("rediss://usersig@{host}:{port}"));
-        setup.with(&format!("password = \"env:PASSWORD\"\n{more}")).env("PASSWORD", "a-password").start()
+        setup
+            .with(&format!("timeout = \"5s\"\npassword = \"env:PASSWORD\"\n{more}"))
+            .env("PASSWORD", "a-password")
+            .start()
     };
     let trusted = rule("127.0.0.1", &format!("ca_file = \"{}\"\n", authority.ca_file()));
     allowed(&ask(&trusted, present), "alice");

@@ -11,7 +11,7 @@ pub(crate) fn of(request: &HttpRequest, trusted_hops: usize) -> IpAddr {
     forwarded(request.headers(), trusted_hops).unwrap_or(peer)
 }
 
-/// Each proxy appends whom it heard from; what stands before the trusted ones' entries anybody can have written.
+/// Each proxy appends the address of its client; entries before those of the trusted proxies can be made up.
 fn forwarded(headers: &HeaderMap, trusted_hops: usize) -> Option<IpAddr> {
     let nth_from_right = trusted_hops.checked_sub(1)?;
     // As bytes: an entry that is no text must not take those behind it along.

@@ -49,7 +49,7 @@ fn cookies<'a>(header: &'a [u8], name: &str) -> impl Iterator<Item = &'a [u8]> {
 }
 
 /// Whether a cookie's value may hold this byte of printable ASCII (`cookie-octet` of RFC 6265, 4.1.1). Servers differ in
-/// what they make of the others: behind a comma or a space some see another cookie.
+/// what they make of the remaining ones: behind a comma or a space some see another cookie.
 fn is_cookie_octet(byte: u8) -> bool {
     !matches!(byte, b' ' | b'"' | b',' | b';' | b'\\')
 }

@@ -1,4 +1,4 @@
-//! What a caller asks for, in the query of a GET or the body of a POST: alike in both, nothing unknown, nothing twice.
+//! What a caller asks for, in the query of a GET or the body of a POST: alike in both, nothing unknown, no duplicates.
 
 use std::fmt::Display;
 
@@ -82,7 +82,7 @@ struct Parameters {
     room_str: Parameter,
     #[serde(default)]
     privileges: Parameter,
-    /// Whether they stand in a query, where all is text.
+    /// Whether they are from a query, where all is text.
     #[serde(skip)]
     in_query: bool,
 }

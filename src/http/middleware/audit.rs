@@ -35,7 +35,7 @@ pub(crate) struct Issuance {
     pub(crate) signer: Arc<Signer>,
 }
 
-/// Logs a decision. What is none is not logged, unless it is our fault.
+/// Logs a decision. Preflights, unknown paths and wrong methods are not decisions.
 pub(super) fn log(id: &RequestId, route: &Route, trace: Option<&Traceparent>, outcome: &Outcome<'_>, took: Duration) {
     let trace_id = trace.map(Traceparent::trace_id);
     let parent_id = trace.map(Traceparent::parent_id);

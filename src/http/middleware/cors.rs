@@ -1,4 +1,4 @@
-//! Which pages may use a cookie, and the CORS headers that tell browsers so.
+//! Which pages may use a cookie, and the CORS headers by which browsers know.
 //!
 //! A policy of our own: a ready-made CORS layer runs the handler for a foreign origin and only leaves out its headers,
 //! while a cookie from a foreign page must not even be checked.

@@ -9,7 +9,7 @@ use super::audit::Outcome;
 use crate::http::problem::Code;
 use crate::telemetry::metrics::Metrics;
 
-/// The routes of the public listener that metrics and the log tell apart.
+/// The routes of the public listener that metrics and the log distinguish.
 pub(crate) struct Routes {
     user_sig: Route,
     private_map_key: Route,

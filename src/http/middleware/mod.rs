@@ -96,7 +96,7 @@ async fn run(request: ServiceRequest, next: Next<BoxBody>) -> (Option<HttpReques
         }
         Ok(Err(error)) => (None, HttpResponse::from_error(error)),
         Err(_panic) => {
-            let detail = "the log tells the operator why, by the requestId";
+            let detail = "the operator finds the cause in the log by the requestId";
             (None, HttpResponse::from_error(Problem::new(Code::InternalError, detail)))
         }
     }
