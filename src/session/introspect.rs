@@ -59,7 +59,7 @@ impl IntrospectCheck {
         match answer.and_then(|answer| self.judge(&answer, UnixTime::from_secs(0))) {
             Err(CheckError::Fault(fault)) => Err(fault),
             Err(CheckError::Denied(_)) => Ok("knows our client".to_owned()),
-            Ok(_) => Err(Fault::Credulous),
+            Ok(_) => Err(Fault::AcceptsMadeUpToken),
         }
     }
 
