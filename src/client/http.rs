@@ -1,7 +1,7 @@
 //! Asks a back end over HTTP/1.1: one deadline, bounded answers, bounded concurrency, no redirect, no proxy.
 //!
 //! Nothing on a connection says which question an answer belongs to. A back end, or a proxy before it, that sends one answer
-//! too many on a connection gives everyone behind it the answer of somebody else. So each question has a connection of its
+//! too many on a connection gives each later question the answer of another. So each question has a connection of its
 //! own, unless the configuration trusts the back end in this.
 
 use std::error::Error as StdError;

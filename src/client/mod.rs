@@ -30,7 +30,7 @@ pub enum Error {
     Status(u16),
     #[error("the back end's answer is longer than {0} bytes")]
     TooLarge(usize),
-    /// Who asks about a credential wants to hear it from the back end itself.
+    /// A question about a credential must reach the back end itself.
     #[error("an answer from a cache, as its Age header says; it may belong to another question")]
     Cached,
     #[error("Redis: {0}")]

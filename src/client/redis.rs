@@ -2,7 +2,7 @@
 //! belongs to its question.
 //!
 //! All questions share one connection, on which answers are told apart by their order alone. One answer too many would shift
-//! all that follow to the questions of others; so each question ends with an ECHO of something that nobody has seen before.
+//! all that follow to the questions of others; so each question ends with an ECHO of fresh random bytes.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -66,7 +66,7 @@ impl RedisServer {
     /// nobody used it, they are sent once more. What Redis refuses is among the answers, as an error.
     ///
     /// # Errors
-    /// When no answers come in time, or somebody else's.
+    /// When no answers come in time, or those of another question.
     pub async fn ask(&self, mut commands: Pipeline, deadline: Deadline) -> Result<Vec<Value>, Error> {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(|_| Error::Redis("the system has no randomness".to_owned()))?;
@@ -134,16 +134,16 @@ impl Server {
         if let Some(connection) = &*current {
             return Ok(connection.clone());
         }
-        // Within the deadline there is time for one try; the caller decides about the next.
+        // Within the deadline, which bounds the answer too, there is time for one try; the caller decides about the next.
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(0)
             .set_connection_timeout(Some(self.timeout))
-            .set_response_timeout(Some(self.timeout));
+            .set_response_timeout(None);
         let manager = ConnectionManager::new_lazy_with_config(self.client.clone(), config)?;
         Ok(current.insert(Connection { manager, made_at: Instant::now() }).clone())
     }
 
-    /// Whoever uses the connection already goes on; all later uses make another.
+    /// Questions that are under way on the connection go on; all later ones get another.
     fn drop_connection(&self, is_meant: impl FnOnce(&Connection) -> bool) {
         self.current().take_if(|connection| is_meant(connection));
     }

@@ -14,8 +14,8 @@ use super::{Error, Phase};
 /// The runtime, once it has been needed and could be started.
 static RUNTIME: Mutex<Option<Runtime>> = Mutex::new(None);
 
-/// Enough for connections; none of them computes for long.
-const THREADS: usize = 2;
+/// One is enough for connections, none of which computes for long; a second would be woken for nothing at every question.
+const THREADS: usize = 1;
 
 /// When an answer must be there, and how long that was from the start.
 #[derive(Clone, Copy)]
@@ -31,7 +31,7 @@ impl Deadline {
     }
 }
 
-/// Does `work` on the back-end runtime. It is aborted at the deadline, and when whoever waits for it goes away.
+/// Does `work` on the back-end runtime. It is aborted at the deadline, and when the returned future is dropped.
 ///
 /// # Errors
 /// Those of `work`, and when it takes too long or the runtime cannot be started.

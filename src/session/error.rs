@@ -22,9 +22,9 @@ pub enum Fault {
     #[error(transparent)]
     Client(client::Error),
     #[error("answers with a user although no credential was sent")]
-    Unguarded,
+    AnswersWithoutCredential,
     #[error("says that a made-up token is active")]
-    Credulous,
+    AcceptsMadeUpToken,
     #[error("the back end's answer is not a JSON object")]
     NotJson,
     /// A `require` of the rule is not met: the back end failed in an answer of status 200.

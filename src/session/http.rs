@@ -57,7 +57,7 @@ impl HttpCheck {
         match self.ask(None, "probe").await.and_then(|answer| self.validate(&answer, UnixTime::from_secs(0))) {
             Err(CheckError::Denied(_)) => Ok("denies a request without a credential, as it should".to_owned()),
             Err(CheckError::Fault(fault)) => Err(fault),
-            Ok(_) => Err(Fault::Unguarded),
+            Ok(_) => Err(Fault::AnswersWithoutCredential),
         }
     }
 

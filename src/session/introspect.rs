@@ -66,7 +66,7 @@ impl IntrospectCheck {
         match answer.and_then(|answer| self.validate(&answer, UnixTime::from_secs(0))) {
             Err(CheckError::Fault(fault)) => Err(fault),
             Err(CheckError::Denied(Denial::Inactive)) => Ok("knows our client".to_owned()),
-            Err(CheckError::Denied(_)) | Ok(_) => Err(Fault::Credulous),
+            Err(CheckError::Denied(_)) | Ok(_) => Err(Fault::AcceptsMadeUpToken),
         }
     }
 

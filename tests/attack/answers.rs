@@ -6,6 +6,7 @@ use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt::set_socket_linger;
 use serde_json::json;
 
 use crate::support::backend::{Backend, Reply, Seen};
@@ -98,7 +99,7 @@ fn what_a_cache_says_is_neither_a_user_nor_a_denial() {
     let backend = Backend::always(Reply::new(500, ""));
     let introspect = format!(
         "[[session]]\nname = \"idp\"\nfrom = \"bearer\"\ncheck = \"introspect\"\nurl = \"{}/introspect\"\n\
-         client_id = \"usersig\"\nclient_secret = \"env:SECRET\"\nshared_users = true\n",
+         client_id = \"usersig\"\nclient_secret = \"env:SECRET\"\naudience = [\"im\"]\nshared_users = true\n",
         backend.url()
     );
     let service = service(backend.address, "shared_users = true\n").with(&introspect).env("SECRET", "a secret").start();
@@ -109,7 +110,7 @@ fn what_a_cache_says_is_neither_a_user_nor_a_denial() {
         let introspected = service.public.post("/v1/usersig").bearer("token-of-alice").send();
         [http, introspected]
     };
-    let alice = || Reply::json(json!({"user": "alice", "active": true, "sub": "alice"}));
+    let alice = || Reply::json(json!({"user": "alice", "active": true, "sub": "alice", "aud": "im"}));
     let nobody = || Reply::json(json!({"active": false}));
     for age in [None, Some("0")] {
         for answer in ask(age, alice()) {
@@ -161,6 +162,25 @@ fn the_back_end_closes_first_and_sees_an_orderly_end() {
         let seen = ends.1.recv_timeout(DEADLINE).expect("the connection ends");
         assert_eq!(seen, (Err(io::ErrorKind::WouldBlock), Ok(0)));
     }
+}
+
+#[test]
+fn a_caller_who_leaves_ends_the_question_too() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let service = service(listener.local_addr().expect("an address"), "timeout = \"30s\"\n").start();
+    let mut caller = TcpStream::connect(service.public.address).expect("a listener");
+    let head = "host: h\r\nsec-fetch-site: same-origin\r\ncookie: sid=session-of-alice";
+    write!(caller, "POST /v1/usersig HTTP/1.1\r\n{head}\r\n\r\n").expect("sent");
+    let (mut question, _) = listener.accept().expect("a question");
+    question.set_read_timeout(Some(DEADLINE)).expect("a socket");
+    let mut bytes = [0; 4096];
+    assert!(question.read(&mut bytes).expect("a question") > 0);
+    let since = Instant::now();
+    set_socket_linger(&caller, Some(Duration::ZERO)).expect("a socket");
+    drop(caller);
+    // It ends, in whatever way, long before the rule's deadline.
+    while question.read(&mut bytes).is_ok_and(|length| length > 0) {}
+    assert!(since.elapsed() < Duration::from_secs(15), "{:?}", since.elapsed());
 }
 
 /// The status decides first: what comes behind a denial is not waited for.
