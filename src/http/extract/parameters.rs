@@ -186,3 +186,127 @@ impl Parameter {
         parsed.map(Some).ok_or_else(wrong)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+    use serde_json::json;
+
+    use super::*;
+
+    async fn in_query(query: &str) -> Result<TicketRequest, String> {
+        let (request, mut payload) = TestRequest::with_uri(&format!("/v1/usersig?{query}")).to_http_parts();
+        let parameters = UserSigParameters::from_request(&request, &mut payload).await;
+        parameters.map(|UserSigParameters(wanted)| wanted).map_err(|problem| problem.to_string())
+    }
+
+    fn post(body: &str) -> (HttpRequest, Payload) {
+        let json = ("content-type", "application/json");
+        TestRequest::post().insert_header(json).set_payload(body.to_owned()).to_http_parts()
+    }
+
+    async fn in_body(body: Value) -> Result<TicketRequest, String> {
+        let (request, mut payload) = post(&body.to_string());
+        let parameters = UserSigParameters::from_request(&request, &mut payload).await;
+        parameters.map(|UserSigParameters(wanted)| wanted).map_err(|problem| problem.to_string())
+    }
+
+    async fn room_in_body(body: Value) -> Result<(Room, Option<Privileges>), String> {
+        let (request, mut payload) = post(&body.to_string());
+        let parameters = PrivateMapKeyParameters::from_request(&request, &mut payload).await;
+        let wanted = parameters.map(|PrivateMapKeyParameters(wanted)| wanted).map_err(|problem| problem.to_string())?;
+        Ok(wanted.room.expect("a room"))
+    }
+
+    #[tokio::test]
+    async fn query_and_body_are_read_alike_under_every_alias() {
+        for (app, user) in
+            [("sdkAppId", "userId"), ("sdkAppID", "userID"), ("SDKAppID", "userid"), ("sdkappid", "identifier")]
+        {
+            let query = in_query(&format!("{app}=1400000000&{user}=alice&expire=60")).await;
+            let body = in_body(json!({app: 1_400_000_000, user: "alice", "expire": 60.0})).await;
+            for wanted in [query, body] {
+                let wanted = wanted.expect("parameters");
+                assert_eq!(wanted.app.map(SdkAppId::get), Some(1_400_000_000));
+                assert_eq!((wanted.asserted_user.as_deref(), wanted.expire), (Some("alice"), Some(60)));
+                assert!(wanted.room.is_none());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_given_is_absent() {
+        for wanted in [in_query("").await, in_body(json!({})).await] {
+            let wanted = wanted.expect("no parameters");
+            assert!(wanted.app.is_none() && wanted.asserted_user.is_none() && wanted.expire.is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lifetime_beyond_64_bits_is_the_longest() {
+        let expire = in_query("expire=18446744073709551616").await.map(|wanted| wanted.expire);
+        assert_eq!(expire, Ok(Some(u64::MAX)));
+        let expire = in_body(json!({"expire": 1e300})).await.map(|wanted| wanted.expire);
+        assert_eq!(expire, Ok(Some(u64::MAX)));
+    }
+
+    #[tokio::test]
+    async fn unknown_and_duplicate_names_are_refused_by_name() {
+        for (query, named) in [
+            ("token=x", "`token`"),
+            ("sdkAppId=1&SDKAppID=1", "duplicate field `sdkAppId`"),
+            ("userId=a&identifier=b", "duplicate field `userId`"),
+            ("roomId=7", "roomId is a parameter of /v1/private-map-key"),
+        ] {
+            let detail = in_query(query).await.err().expect("refused");
+            assert!(detail.contains(named), "{query}: {detail}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wrong_value_is_named_with_what_would_be_accepted() {
+        for (body, accepted) in [
+            (json!({"sdkAppId": "1400000000"}), "sdkAppId"),
+            (json!({"sdkAppId": 0}), "sdkAppId"),
+            (json!({"userId": 7}), "the session's user"),
+            (json!({"userId": ""}), "the session's user"),
+            (json!({"userId": null}), "the session's user"),
+            (json!({"expire": 0}), "whole seconds, at least 1"),
+            (json!({"expire": -1}), "whole seconds, at least 1"),
+            (json!({"expire": 60.5}), "whole seconds, at least 1"),
+            (json!({"expire": "60"}), "whole seconds, at least 1"),
+        ] {
+            let value = body.as_object().and_then(|body| body.values().next()).expect("a value").to_string();
+            let detail = in_body(body).await.err().expect("refused");
+            assert!(detail.contains(accepted) && detail.ends_with(&format!("; got {value}")), "{detail}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_array_is_not_taken_for_an_object() {
+        assert_eq!(in_body(json!([1_400_000_000])).await.err().as_deref(), Some("body: expected a JSON object"));
+    }
+
+    #[tokio::test]
+    async fn a_room_is_a_number_or_text_with_names_or_a_mask_of_privileges() {
+        let join = Privileges::from_names(["join"]).expect("a privilege");
+        let seven = || Room::number(7).expect("a room");
+        assert!(room_in_body(json!({"roomId": 7})).await == Ok((seven(), None)));
+        assert!(room_in_body(json!({"roomId": 7, "privileges": ["join"]})).await == Ok((seven(), Some(join))));
+        assert!(room_in_body(json!({"roomId": 7, "privileges": 2})).await == Ok((seven(), Some(join))));
+        let hall = Room::text("hall").expect("a room");
+        assert!(room_in_body(json!({"roomStr": "hall"})).await == Ok((hall, None)));
+        for body in [
+            json!({}),
+            json!({"roomId": 7, "roomStr": "hall"}),
+            json!({"roomId": "7"}),
+            json!({"roomId": 0}),
+            json!({"roomStr": 7}),
+            json!({"roomId": 7, "privileges": ["fly"]}),
+            json!({"roomId": 7, "privileges": [1]}),
+            json!({"roomId": 7, "privileges": 256}),
+        ] {
+            assert!(room_in_body(body.clone()).await.is_err(), "{body}");
+        }
+    }
+}
