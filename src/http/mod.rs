@@ -20,6 +20,7 @@ use crate::session::{InstrumentedRule, Rule};
 use crate::telemetry::log::DroppedLines;
 use crate::telemetry::metrics::{AppMetrics, Metrics};
 use crate::ticket::UnixTime;
+use middleware::audit::Sampler;
 use middleware::cors::OriginPolicy;
 use middleware::metrics::Routes;
 
@@ -46,6 +47,7 @@ pub struct State {
     /// All families of metrics.
     pub metrics: Metrics,
     routes: Routes,
+    pub(crate) sampler: Sampler,
     /// One counter for each [`Code`], at its place.
     refusals: Vec<IntCounter>,
     /// The log's count of dropped lines.
@@ -74,6 +76,7 @@ impl State {
             limiter,
             trusted_hops,
             routes: Routes::new(&metrics),
+            sampler: Sampler::default(),
             refusals: Code::ALL.iter().map(|code| metrics.refusals.with_label_values(&[code.as_str()])).collect(),
             metrics,
             dropped,

@@ -124,7 +124,10 @@ impl Service {
                 }
                 result = &mut server => return result.map_err(io::Error::other)?,
                 () = reload.recv() => {}
-                _ = poll.tick() => self.state.limiter.evict_expired(),
+                _ = poll.tick() => {
+                    self.state.limiter.evict_expired();
+                    self.state.sampler.summarize();
+                }
             }
             self.secrets.reload(&self.state.metrics);
         }

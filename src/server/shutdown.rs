@@ -30,6 +30,7 @@ pub(super) async fn drain(server: &Server, state: &State, handle: &ServerHandle,
         }
         signal = signal.recv() => warn!(signal, "second signal, ending at once"),
     }
+    state.sampler.summarize();
 }
 
 /// Resolves when no request has been in flight for a while: connections that are only kept alive hold nothing up.

@@ -1,5 +1,6 @@
 //! The log: JSON or text on stdout, through a bounded queue that never holds up a request.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -9,13 +10,16 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use tracing::field::Field;
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::json;
+use super::json::{self, Cut, is_disguise};
 use super::trace::{self, TraceSettings};
 
 /// Lines that wait for a slow stdout; what comes on top of them is dropped and counted.
@@ -79,7 +83,10 @@ impl Log {
         let dropped = Arc::new(move || unqueued.dropped_lines() as u64 + unwritten.load(Ordering::Relaxed));
         let layer = match settings.format {
             LogFormat::Json => json::JsonLines(writer).boxed(),
-            LogFormat::Text => tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer).boxed(),
+            LogFormat::Text => {
+                let fields = debug_fn(text_field).delimited(" ");
+                tracing_subscriber::fmt::layer().fmt_fields(fields).with_ansi(false).with_writer(writer).boxed()
+            }
         };
         // Libraries may log what they send; only our own events are known to hold no credential.
         let filter =
@@ -126,6 +133,21 @@ impl Log {
         });
         let _ = end.recv_timeout(FLUSH);
     }
+}
+
+/// A field as people read it, with the bounds and the escapes of the JSON lines.
+fn text_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    if field.name() != "message" {
+        write!(writer, "{field}=")?;
+    }
+    for c in Cut(value).to_string().chars() {
+        if c.is_control() || is_disguise(c) {
+            write!(writer, "{}", c.escape_unicode())?;
+        } else {
+            writer.write_char(c)?;
+        }
+    }
+    Ok(())
 }
 
 /// Counts the lines that stdout does not take, as on a full disk.

@@ -119,10 +119,9 @@ fn a_full_disk_holds_up_no_request_and_is_counted() {
 fn a_blocked_stdout_holds_up_neither_requests_nor_the_end() {
     let process = Process::start(Setup::simple(), "exec \"$@\"", Stdio::piped());
     let dropped = || process.metrics().of("usersig_log_dropped_total");
-    // The pipe and the queue take about ten thousand lines.
+    // The pipe and the queue take about ten thousand lines. Refusals of credentials are logged each.
     eventually("lines are dropped and counted", || {
-        let pipelined =
-            "GET /nothing HTTP/1.1\r\nHost: a\r\n\r\nGET /v1/usersig HTTP/1.1\r\nHost: a\r\n\r\n".repeat(200);
+        let pipelined = "GET /v1/usersig HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer forged\r\n\r\n".repeat(400);
         let mut connection = process.public.connect();
         connection.send(pipelined);
         for _ in 0..400 {

@@ -364,3 +364,25 @@ fn a_blocked_stdout_holds_up_no_request_and_dropped_lines_are_counted() {
     assert_eq!(status.code(), Some(0));
     assert!(told.elapsed() < DRAIN + Duration::from_secs(1), "took {:?}", told.elapsed());
 }
+
+#[test]
+fn refusals_that_cost_the_caller_nothing_are_sampled_and_counted_in_full() {
+    let service = start();
+    for _ in 0..100 {
+        service.public.post("/v1/usersig").send().refused(401, "missing_credential");
+    }
+    for _ in 0..20 {
+        service.public.post("/v1/usersig").bearer("forged").send().refused(401, "invalid_session");
+    }
+    assert_eq!(service.metrics().count("usersig_refusals_total{reason=\"missing_credential\"}"), 100);
+    let log = service.stop();
+    let of = |outcome: &str| log.iter().filter(|line| line["outcome"] == outcome).cloned().collect::<Vec<_>>();
+    let (summaries, events): (Vec<_>, Vec<_>) =
+        of("missing_credential").into_iter().partition(|line| line.get("count").is_some());
+    let unlogged: u64 = summaries.iter().filter_map(|line| line["count"].as_u64()).sum();
+    assert_eq!(events.len() as u64 + unlogged, 100, "{summaries:?}");
+    // Ten a second, and no more seconds than summaries and the last one.
+    assert!(events.len() <= 10 * (summaries.len() + 1), "{} events, {summaries:?}", events.len());
+    assert!(unlogged > 0, "all of it took less than ten seconds");
+    assert_eq!(of("invalid_session").len(), 20);
+}

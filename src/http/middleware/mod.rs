@@ -61,7 +61,7 @@ pub(crate) async fn observe(
     {
         state.refusals[*code as usize].inc();
     }
-    audit::log(&id, route, trace.as_ref(), &outcome, took);
+    audit::log(&state.sampler, &id, route, trace.as_ref(), &outcome, took);
 
     let mut response = match problem {
         Some(problem) => problem.response(&id),

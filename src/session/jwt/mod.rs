@@ -21,7 +21,7 @@ use claims::{ClaimRequirements, declares_access, is_access_kind, is_token_kind, 
 use key_set::KeySet;
 use keys::VerificationKey;
 
-/// Verifies tokens by what one rule requirements of them.
+/// Verifies tokens by what one rule requires of them.
 pub struct JwtCheck {
     /// What verifies the signature.
     pub keys: Keys,
