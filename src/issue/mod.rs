@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
-use crate::session::{Conditions, Pointer, Rule, Session};
+use crate::session::{Conditions, Pointer, Session};
 use crate::ticket::{Lifetime, Privileges, Room, SdkAppId, SecretKey, Signer, UnixTime, UserId};
 
 /// Whether a user is the default administrator of an app, to whom nothing is issued, in whichever letter case: how
@@ -150,18 +150,19 @@ impl App {
         self.signer.store(Arc::new(Signer::new(self.id, secret)));
     }
 
-    /// Decides whether the session's user, recognised by `rule`, may have tickets of this app.
+    /// Decides whether the session's user may have tickets of this app. The users of the rule that recognised the session
+    /// begin with `user_prefix`.
     ///
     /// # Errors
     /// The first [`Refusal`] in the order of the HTTP contract.
     pub fn admit(
         &self,
         session: Session,
-        rule: &Rule,
+        user_prefix: &str,
         asserted_user: Option<&str>,
         now: UnixTime,
     ) -> Result<Admitted, Refused> {
-        let user = match self.map_user(&session, rule, now) {
+        let user = match self.map_user(&session, user_prefix, now) {
             Ok(user) => user,
             Err(reason) => return Err(Refused { reason, user: session.subject }),
         };
@@ -171,11 +172,11 @@ impl App {
         }
     }
 
-    fn map_user(&self, session: &Session, rule: &Rule, now: UnixTime) -> Result<UserId, Refusal> {
+    fn map_user(&self, session: &Session, user_prefix: &str, now: UnixTime) -> Result<UserId, Refusal> {
         if self.policy.within_session && session.ends_at.is_none_or(|end| end.since(now) < 1) {
             return Err(Refusal::SessionTooShort);
         }
-        Ok(self.policy.user_id.map(&session.subject, &rule.user_prefix)?)
+        Ok(self.policy.user_id.map(&session.subject, user_prefix)?)
     }
 
     fn refusal(&self, user: &UserId, session: &Session, asserted_user: Option<&str>) -> Option<Refusal> {
@@ -240,3 +241,6 @@ impl App {
         if is_open { Ok(privileges) } else { Err(Refusal::RoomNotPermitted("the session does not name this room")) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! What a check returned, as JSON: read strictly, and looked into by pointers.
+//! What a check returned, as JSON: read strictly, and addressed by pointers.
 
 use std::str::FromStr;
 use std::{fmt, iter};
@@ -8,19 +8,19 @@ use serde_json::{Map, Value};
 
 use super::error::Denial;
 
-/// A JSON object in which no name stands twice, at any depth.
+/// A JSON object without duplicate names, at any depth; or nothing, where a check returns the subject alone.
 #[derive(Default)]
-pub struct Document(Map<String, Value>);
+pub struct Document(Value);
 
 impl Document {
     /// Reads a JSON object.
     ///
     /// # Errors
-    /// What is wrong with it, said as of a token: that alone tells a repeated name from other faults.
-    pub(super) fn parse(json: &[u8]) -> Result<Self, Denial> {
+    /// What is wrong with it, as a reason to refuse a token: other callers do not distinguish duplicate names.
+    pub fn parse(json: &[u8]) -> Result<Self, Denial> {
         let mut json = serde_json::Deserializer::from_slice(json);
         match Strict.deserialize(&mut json).and_then(|value| json.end().map(|()| value)) {
-            Ok(Value::Object(object)) => Ok(Self(object)),
+            Ok(object @ Value::Object(_)) => Ok(Self(object)),
             Err(error) if error.is_data() => Err(Denial::DuplicateName),
             Ok(_) | Err(_) => Err(Denial::MalformedToken),
         }
@@ -33,17 +33,12 @@ impl Document {
 
     /// The members at the top.
     pub(super) fn members(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value))
+        self.0.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value))
     }
 
     /// The value that `pointer` leads to.
     pub fn at(&self, pointer: &Pointer) -> Option<&Value> {
-        let (first, rest) = pointer.0.split_first()?;
-        rest.iter().try_fold(self.0.get(first)?, |value, step| match value {
-            Value::Object(object) => object.get(step),
-            Value::Array(array) => array.get(array_index(step)?),
-            _ => None,
-        })
+        self.0.pointer(&pointer.0)
     }
 
     /// The subject that `pointer` leads to: text as it stands, or the digits of an exact integer.
@@ -79,17 +74,17 @@ impl Conditions {
 
 /// A JSON pointer (RFC 6901) to a value inside a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pointer(Vec<String>);
+pub struct Pointer(String);
 
 impl Pointer {
     /// A pointer to the member `name` at the top.
     pub fn to(name: &str) -> Self {
-        Self(vec![name.to_owned()])
+        Self(format!("/{}", name.replace('~', "~0").replace('/', "~1")))
     }
 
     /// Whether it leads to exactly the member `name` at the top.
     pub(super) fn is_member(&self, name: &str) -> bool {
-        self.0 == [name]
+        *self == Self::to(name)
     }
 }
 
@@ -97,19 +92,10 @@ impl FromStr for Pointer {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let unescape = |step: &str| {
-            let escapes_known = step.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
-            escapes_known.then(|| step.replace("~1", "/").replace("~0", "~"))
-        };
-        let steps = text.strip_prefix('/').and_then(|steps| steps.split('/').map(unescape).collect());
-        steps.map(Self).ok_or("a JSON pointer begins with \"/\", as in \"/data/id\"")
+        let escapes_known = text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
+        let is_pointer = text.starts_with('/') && escapes_known;
+        if is_pointer { Ok(Self(text.to_owned())) } else { Err("a JSON pointer begins with \"/\", as in \"/data/id\"") }
     }
-}
-
-/// An array's index as RFC 6901 writes it: without leading zeros.
-fn array_index(step: &str) -> Option<usize> {
-    let canonical = step == "0" || !step.starts_with(['0', '+']);
-    canonical.then(|| step.parse().ok()).flatten()
 }
 
 /// Makes methods of a visitor that take a scalar as serde's own `Value` does.
@@ -121,7 +107,7 @@ macro_rules! scalars {
     };
 }
 
-/// JSON whose objects hold no name twice. serde's own `Value` would keep the last of them.
+/// JSON without duplicate names. serde's own `Value` would keep the last of them.
 struct Strict;
 
 impl<'de> DeserializeSeed<'de> for Strict {
@@ -136,7 +122,7 @@ impl<'de> Visitor<'de> for Strict {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON without repeated names")
+        f.write_str("JSON without duplicate names")
     }
 
     fn visit_unit<E>(self) -> Result<Value, E> {
@@ -154,7 +140,7 @@ impl<'de> Visitor<'de> for Strict {
         while let Some(name) = map.next_key::<String>()? {
             let value = map.next_value_seed(Strict)?;
             if object.insert(name, value).is_some() {
-                return Err(A::Error::custom("a name stands twice"));
+                return Err(A::Error::custom("a duplicate name"));
             }
         }
         Ok(object.into())
@@ -174,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_stands_twice_is_refused_at_any_depth() {
+    fn duplicate_names_are_refused_at_any_depth() {
         for json in [r#"{"a":1,"a":1}"#, r#"{"a":{"b":1,"b":2}}"#, r#"{"a":[{"b":1,"b":2}]}"#, r#"{"a":1,"\u0061":1}"#]
         {
             assert_eq!(Document::parse(json.as_bytes()).map(|_| ()), Err(Denial::DuplicateName), "{json}");

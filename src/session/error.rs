@@ -1,4 +1,4 @@
-//! Why a check did not recognise a session. The log is told the reason, the caller is not.
+//! Why a check did not recognise a session. The log has the reason, the caller has not.
 
 use crate::client;
 
@@ -98,7 +98,7 @@ denials! {
         UnknownKey = "no key of the key set fits the token's kid and alg",
         MalformedToken = "not a JSON Web Token in compact form",
         // The same name twice in one object: readers differ in which one counts.
-        DuplicateName = "a name stands twice in the token",
+        DuplicateName = "the token has a duplicate name",
         Algorithm = "the token's alg is not one of the rule's algs",
         // A `crit` header: something we do not know must be understood.
         CriticalHeader = "the token has a crit header",

@@ -183,6 +183,27 @@ fn a_caller_who_leaves_ends_the_question_too() {
     assert!(since.elapsed() < Duration::from_secs(15), "{:?}", since.elapsed());
 }
 
+/// Only a connection that has served before may have been closed for reasons of its own.
+#[test]
+fn a_question_that_breaks_a_fresh_connection_is_not_asked_again() {
+    for more in ["", "reuse_connections = true\n"] {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let service = service(listener.local_addr().expect("an address"), more).start();
+        let (sender, asked) = mpsc::channel();
+        thread::spawn(move || {
+            for mut client in listener.incoming().map_while(Result::ok) {
+                // Closed with the answer owing.
+                sender.send(client.read(&mut [0; 4096]).is_ok()).expect("a test that waits");
+            }
+        });
+        for _ in 0..3 {
+            let answer = service.public.post("/v1/usersig").same_origin().cookie("sid", "session-of-alice").send();
+            answer.refused(503, "session_check_unavailable");
+        }
+        assert_eq!(asked.try_iter().count(), 3, "{more}");
+    }
+}
+
 /// The status decides first: what comes behind a denial is not waited for.
 #[test]
 fn a_denial_with_an_endless_body_is_a_denial_at_once() {

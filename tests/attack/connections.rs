@@ -225,9 +225,10 @@ fn what_is_no_http_is_closed_and_harms_nobody() {
     for attempt in &attempts {
         let mut connection = Connection::open(service.public.address);
         connection.send(attempt);
-        if let Some(answer) = connection.read() {
-            assert!((400..500).contains(&answer.status), "{answer:?} to {}", String::from_utf8_lossy(attempt));
-        }
+        let status = connection.read().map(|answer| answer.status);
+        // Line breaks alone are no request yet: the connection waits for its head until that is too late.
+        let is_silent = attempt.iter().all(|byte| b"\r\n".contains(byte));
+        assert_eq!(status, Some(if is_silent { 408 } else { 400 }), "{}", String::from_utf8_lossy(attempt));
     }
     let metrics = service.metrics();
     assert!(is(metrics.of(r#"usersig_tickets_total{app="1400000000",kind="usersig"}"#), 0));

@@ -88,7 +88,7 @@ fn what_takes_longer_than_drain_is_cut_off() {
     let mut connection = half_a_request(&service);
     service.signal(Signal::TERM);
     assert_eq!(service.wait().code(), Some(0));
-    assert!(connection.read().is_none_or(|answer| answer.status == 408), "cut off, or too slow anyway");
+    assert!(connection.read().is_none(), "cut off");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::http::extract::body;
-use crate::http::extract::parameters::{Parameter, whole};
+use crate::http::extract::parameters::Parameter;
 use crate::http::middleware::finish;
 use crate::http::problem::{Code, Problem};
 use crate::http::{State, now};
@@ -94,10 +94,11 @@ async fn inspect_ticket(state: Data<State>, request: HttpRequest, payload: Paylo
     let parameters: InspectParameters = body::json(&request, payload.into_inner()).await?;
     let ticket = parameters.ticket.parse("ticket", "is text", Value::as_str)?;
     let ticket = ticket.ok_or_else(|| Problem::invalid_request("ticket is missing"))?;
-    let app: Option<SdkAppId> =
-        parameters.sdk_app_id.parse("sdkAppId", FieldError::SdkAppId, |app| whole(app)?.try_into().ok())?;
+    let app: Option<SdkAppId> = parameters
+        .sdk_app_id
+        .parse("sdkAppId", FieldError::SdkAppId, |app| parameters.sdk_app_id.whole(app)?.try_into().ok())?;
     let at = parameters.at.parse("at", format_args!("is Unix seconds, 0 to {MAX_EXACT}"), |at| {
-        whole(at).filter(|seconds| *seconds <= MAX_EXACT)
+        parameters.at.whole(at).filter(|seconds| *seconds <= MAX_EXACT)
     })?;
     let named =
         app.map(SdkAppId::get).or_else(|| UnverifiedTicket::decode(ticket).ok().map(|ticket| ticket.fields.sdk_app_id));

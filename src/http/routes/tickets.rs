@@ -120,7 +120,7 @@ async fn recognise(
     let credential = credential.map_err(CheckError::from)?;
     let request_id = RequestId::of_request(request);
     let session = rule.check(&credential, now, request_id.as_str()).await?;
-    Ok(served.app.admit(session, &rule.rule, wanted.asserted_user.as_deref(), now)?)
+    Ok(served.app.admit(session, &rule.rule.user_prefix, wanted.asserted_user.as_deref(), now)?)
 }
 
 /// A ticket of either kind, with the values that must go with it into the SDK.
