@@ -7,7 +7,7 @@ mod shared;
 pub use rate::Rate;
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::{Duration, Instant};
 
@@ -19,12 +19,16 @@ use shared::SharedLimit;
 /// The most addresses whose failures are counted, in some 13 MiB.
 const MAX_ADDRESSES: NonZeroUsize = NonZeroUsize::new(131_072).expect("not zero");
 
+/// How many times the rate of one address a whole IPv6 /48 has: that is what one customer of a provider gets, and holds
+/// 65,536 networks.
+const WIDE: u32 = 16;
+
 /// Counts requests against the limits; by default there are none.
 #[derive(Default)]
 pub struct Limiter {
     users: Option<Gcra<u64>>,
     shared: Option<SharedLimit>,
-    addresses: Option<Gcra<IpAddr>>,
+    addresses: Option<Addresses>,
     /// Hashes users under keys of this process, so that nobody can make two collide.
     hash: RandomState,
 }
@@ -46,14 +50,10 @@ impl Limiter {
         per_address: Option<Rate>,
         shared: Option<RedisServer>,
     ) -> Self {
-        let failures = |rate: Rate| {
-            let burst = NonZeroU32::new(rate.count).unwrap_or(NonZeroU32::MIN);
-            Gcra::bounded(rate.interval, burst, MAX_ADDRESSES)
-        };
         Self {
             users: per_user.map(|rate| Gcra::new(rate.interval, burst)),
             shared: shared.zip(per_user).map(|(server, rate)| SharedLimit::new(server, rate.interval, burst)),
-            addresses: per_address.map(failures),
+            addresses: per_address.map(Addresses::new),
             hash: RandomState::new(),
         }
     }
@@ -89,9 +89,9 @@ impl Limiter {
     /// When too many have failed.
     pub fn admit_address(&self, address: IpAddr) -> Result<Attempt<'_>, RateLimited> {
         let Some(addresses) = &self.addresses else { return Ok(Attempt(None)) };
-        let address = network(address);
-        addresses.admit(address, Instant::now())?;
-        Ok(Attempt(Some((addresses, address))))
+        let network = Network::of(address);
+        addresses.admit(network, Instant::now())?;
+        Ok(Attempt(Some((addresses, network))))
     }
 
     /// Evicts the entries that no longer limit anybody; called every second.
@@ -109,7 +109,7 @@ impl Limiter {
 /// A credential that is being checked. It counts against its address when this is dropped, as when the caller closes the
 /// connection during the check. Several are checked at once, so more may fail than the rate allows.
 #[must_use]
-pub struct Attempt<'a>(Option<(&'a Gcra<IpAddr>, IpAddr)>);
+pub struct Attempt<'a>(Option<(&'a Addresses, Network)>);
 
 impl Attempt<'_> {
     /// The credential has not failed.
@@ -120,8 +120,8 @@ impl Attempt<'_> {
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        if let Some((addresses, address)) = self.0 {
-            addresses.charge(address, Instant::now());
+        if let Some((addresses, network)) = self.0 {
+            addresses.charge(network, Instant::now());
         }
     }
 }
@@ -133,26 +133,104 @@ impl From<Duration> for RateLimited {
     }
 }
 
-/// An IPv6 host has a whole /64 to itself, so that counts as one address.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-        v4 @ IpAddr::V4(_) => v4,
+/// Failed credentials by address.
+struct Addresses {
+    each: Gcra<IpAddr>,
+    /// The same for each IPv6 /48.
+    wide: Gcra<Ipv6Addr>,
+}
+
+impl Addresses {
+    fn new(rate: Rate) -> Self {
+        let burst = NonZeroU32::new(rate.count).unwrap_or(NonZeroU32::MIN);
+        let wide_burst = burst.saturating_mul(NonZeroU32::new(WIDE).unwrap_or(NonZeroU32::MIN));
+        Self {
+            each: Gcra::bounded(rate.interval, burst, MAX_ADDRESSES),
+            wide: Gcra::bounded(rate.interval / WIDE, wide_burst, MAX_ADDRESSES),
+        }
+    }
+
+    fn admit(&self, network: Network, now: Instant) -> Result<(), Duration> {
+        if let Some(wide) = network.wide {
+            self.wide.admit(wide, now)?;
+        }
+        self.each.admit(network.address, now)
+    }
+
+    fn charge(&self, network: Network, now: Instant) {
+        self.each.charge(network.address, now);
+        if let Some(wide) = network.wide {
+            self.wide.charge(wide, now);
+        }
+    }
+
+    fn evict_expired(&self, now: Instant) {
+        self.each.evict_expired(now);
+        self.wide.evict_expired(now);
+    }
+}
+
+/// What counts as one address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Network {
+    /// An IPv4 address, or an IPv6 /64, since a host has all of that to itself.
+    address: IpAddr,
+    /// The /48 of an IPv6 address.
+    wide: Option<Ipv6Addr>,
+}
+
+impl Network {
+    fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            v4 @ IpAddr::V4(_) => Self { address: v4, wide: None },
+            IpAddr::V6(v6) => match v6.segments() {
+                // NAT64 (RFC 6052): the last 32 bits are the IPv4 address of one host.
+                [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+                    let v4 = Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
+                    Self { address: v4.into(), wide: None }
+                }
+                [a, b, c, d, ..] => Self {
+                    address: Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into(),
+                    wide: Some(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0)),
+                },
+            },
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
+
+    fn network(text: &str) -> Network {
+        Network::of(text.parse().expect("an address"))
+    }
 
     #[test]
     fn one_ipv6_network_is_one_address() {
-        let parse = |text: &str| text.parse::<IpAddr>().expect("an address");
-        assert_eq!(network(parse("2001:db8:1:2:3::4")), network(parse("2001:db8:1:2:ffff::1")));
-        assert_ne!(network(parse("2001:db8:1:2::1")), network(parse("2001:db8:1:3::1")));
-        assert_eq!(network(parse("::ffff:192.0.2.1")), parse("192.0.2.1"));
+        assert_eq!(network("2001:db8:1:2:3::4"), network("2001:db8:1:2:ffff::1"));
+        let (one, other) = (network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_ne!(one.address, other.address);
+        assert_eq!(one.wide, other.wide);
+        assert_ne!(one.wide, network("2001:db8:2:2::1").wide);
+    }
+
+    #[test]
+    fn an_ipv4_address_in_ipv6_is_that_address() {
+        for text in ["::ffff:192.0.2.1", "64:ff9b::192.0.2.1", "64:ff9b::c000:201"] {
+            assert_eq!(network(text), network("192.0.2.1"), "{text}");
+        }
+        assert_ne!(network("64:ff9b:1::192.0.2.1"), network("192.0.2.1"));
+    }
+
+    #[test]
+    fn a_whole_ipv6_48_is_limited_at_sixteen_times_the_rate() {
+        let rate = "3/h".parse().expect("a rate");
+        let limiter = Limiter::new(None, NonZeroU32::MIN, Some(rate), None);
+        let host = |network: u16| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, network, 0, 0, 0, 1));
+        let failures = (0..100).take_while(|network| limiter.admit_address(host(*network)).map(drop).is_ok()).count();
+        assert_eq!(failures, 3 * 16);
+        limiter.admit_address("2001:db8:2::1".parse().expect("an address")).expect("another /48").disarm();
     }
 
     #[test]

@@ -225,6 +225,20 @@ fn a_problem_repeats_no_more_than_the_beginning_of_a_value() {
 }
 
 #[test]
+fn a_problem_repeats_no_more_than_the_beginning_of_a_name() {
+    let service = Setup::simple().start();
+    for name in ["x".repeat(10_000), "`, expected ".repeat(800), "中".repeat(3_000)] {
+        let in_body = service.public.post("/v1/usersig").json(json!({&name: 1}));
+        let in_query = service.public.get(format!("/v1/usersig?{}=1", "x".repeat(6_000)));
+        for call in [in_body, in_query] {
+            let problem = call.bearer(&session("alice")).send().refused(400, "invalid_request");
+            let detail = problem["detail"].as_str().expect("text");
+            assert!(detail.chars().count() < 350, "{} characters: {detail:.400}", detail.len());
+        }
+    }
+}
+
+#[test]
 fn percent_encoding_is_understood() {
     let service = Setup::simple().start();
     let path = "/v1/usersig?%73dkAppId=%31400000000&userId=%61lice&expire=6%30";

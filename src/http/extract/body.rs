@@ -9,6 +9,7 @@ use actix_web::{HttpMessage, HttpRequest};
 use futures_util::TryStreamExt;
 use serde::de::DeserializeOwned;
 
+use super::describe;
 use crate::http::problem::{Code, Problem};
 
 /// The largest body that is read, in bytes.
@@ -28,7 +29,7 @@ pub(crate) async fn json<T: DeserializeOwned>(request: &HttpRequest, payload: Pa
     if !json.trim_ascii_start().starts_with(b"{") {
         return Err(Problem::invalid_request("body: expected a JSON object"));
     }
-    serde_json::from_slice(json).map_err(|error| Problem::invalid_request(format!("body: {error}")))
+    serde_json::from_slice(json).map_err(|error| Problem::invalid_request(format!("body: {}", describe(&error))))
 }
 
 /// The body of a POST; empty when there is none.

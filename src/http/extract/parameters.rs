@@ -11,7 +11,7 @@ use serde::de::value::{self, MapDeserializer};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::body;
+use super::{body, describe};
 use crate::http::problem::Problem;
 use crate::ticket::{FieldError, Privileges, Room, SdkAppId};
 
@@ -90,7 +90,8 @@ impl Parameters {
         if request.method() == Method::GET {
             let pairs = MapDeserializer::<_, value::Error>::new(form_urlencoded::parse(query.as_bytes()));
             let parameters = Self::deserialize(pairs);
-            let parameters = parameters.map_err(|error| Problem::invalid_request(format!("query: {error}")))?;
+            let parameters =
+                parameters.map_err(|error| Problem::invalid_request(format!("query: {}", describe(&error))))?;
             return Ok(parameters.in_query());
         }
         let parameters = body::json(request, payload).await?;
