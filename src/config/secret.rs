@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use crate::secret::Secret;
 use crate::ticket::SecretKey;
 
 /// Where a secret is.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretSource {
     /// The content of this file.
     File(PathBuf),
@@ -30,7 +32,7 @@ impl SecretSource {
     }
 
     /// Reads the secret, without the white space around it. An error completes "`key` …".
-    fn read(&self) -> Result<Zeroizing<String>, String> {
+    fn read(&self) -> Result<Secret, String> {
         let text = match self {
             Self::Env(name) => {
                 std::env::var(name).map(Zeroizing::new).map_err(|_| format!("{self} is not set to text"))?
@@ -39,7 +41,7 @@ impl SecretSource {
         };
         match text.trim() {
             "" => Err(format!("{self} is empty")),
-            trimmed => Ok(Zeroizing::new(trimmed.to_owned())),
+            trimmed => Ok(trimmed.to_owned().into()),
         }
     }
 
@@ -62,7 +64,7 @@ impl std::fmt::Display for SecretSource {
 }
 
 /// What a reference to a secret leads to.
-pub(super) fn reference(value: &Value) -> Result<Zeroizing<String>, String> {
+pub(super) fn reference(value: &Value) -> Result<Secret, String> {
     SecretSource::parse(value)?.read()
 }
 

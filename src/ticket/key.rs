@@ -1,5 +1,7 @@
 //! The app's secret as the console shows it, and the fingerprint that may be shown instead of it.
 
+use std::fmt;
+
 use hmac::{Hmac, KeyInit};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -7,7 +9,7 @@ use zeroize::Zeroizing;
 /// The secret of an app: 64 hex digits, wiped from memory when dropped.
 ///
 /// The HMAC is keyed with the digits as they stand, not with the bytes that they spell.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SecretKey {
     digits: Zeroizing<String>,
     fingerprint: String,
@@ -50,13 +52,19 @@ impl SecretKey {
     }
 }
 
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SecretKey").field(&self.fingerprint).finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn names_what_is_not_a_secret() {
-        let refusal = |text: &str| SecretKey::parse(text).err().expect("not a secret");
+        let refusal = |text: &str| SecretKey::parse(text).expect_err("not a secret");
         assert!(refusal(" \n").starts_with("is empty"));
         assert!(refusal("-----BEGIN PRIVATE KEY-----\nMIG").starts_with("is a PEM private key"));
         assert!(refusal("abc").starts_with("is 3 characters and not 64 hex digits"));
