@@ -39,7 +39,7 @@ pub fn parse_redis_url(text: &str) -> Result<Url, String> {
     if url.password().is_some() {
         return Err("holds a password; put a reference to it under `password`".to_owned());
     }
-    url.clone().into_connection_info().map_err(|error| format!("{FORM} ({})", error.category()))?;
+    url.clone().into_connection_info().map_err(|error| format!("{FORM}: {error}"))?;
     Ok(url)
 }
 

@@ -221,3 +221,6 @@ fn without_source_lines(error: &str) -> String {
     let is_quote = |line: &str| line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ').starts_with('|');
     error.lines().filter(|line| !is_quote(line)).map(str::trim).collect::<Vec<_>>().join("; ")
 }
+
+#[cfg(test)]
+mod tests;
