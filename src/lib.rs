@@ -15,7 +15,6 @@
 //! | 1 | [`session`] | who is calling |
 //! | 0 | [`client`] | outbound HTTP and Redis, with their deadlines and errors |
 //! | 0 | [`ticket`] | the TLS-sig v2 protocol |
-//! | leaf | [`secret`] | text that is never shown, and wiped |
 //! | leaf | [`telemetry`] | what is logged, counted and traced |
 //!
 //! To follow a request, read [`http::routes::tickets`] first: it calls everything else in the order in which it happens.
@@ -36,7 +35,6 @@ pub mod demo;
 pub mod http;
 pub mod issue;
 pub mod limit;
-pub mod secret;
 pub mod server;
 pub mod session;
 pub mod telemetry;

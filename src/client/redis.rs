@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, IntoConnectionInfo, Pipeline, RedisError, RedisResult, TlsCertificates, Value};
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::{Deadline, Error, runtime};
-use crate::secret::Secret;
 
 /// How a Redis server is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct RedisSettings {
     /// `redis://` or `rediss://`, with the user and the database in it, as [`parse_redis_url`] accepts it.
     pub url: Url,
     /// The user's password.
-    pub password: Option<Secret>,
+    pub password: Option<Zeroizing<String>>,
     /// PEM certificates of a private authority, trusted instead of the system's.
     pub ca: Option<Vec<u8>>,
     /// How long one use may take.

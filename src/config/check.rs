@@ -6,12 +6,12 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::keys::keys;
 use super::secret::reference;
 use super::section::{Section, boolean, duration, expected, integer, list, matching, one_of, parsed, text};
 use crate::client::{HttpSettings, RedisSettings, parse_certificates, parse_redis_url};
-use crate::secret::Secret;
 use crate::session::{
     CheckSettings, ClaimRequirements, Conditions, CookieEncoding, Decode, HttpCheckSettings, IntrospectSettings,
     JwtSettings, KeyTemplate, Pointer, RedisCheckSettings,
@@ -122,7 +122,7 @@ fn cookie_encoding(section: &mut Section<'_>) -> CookieEncoding {
 }
 
 /// What lets us use a Redis: a password, and the authority of its certificate.
-pub(super) fn redis_access(section: &mut Section<'_>) -> (Option<Secret>, Option<Vec<u8>>) {
+pub(super) fn redis_access(section: &mut Section<'_>) -> (Option<Zeroizing<String>>, Option<Vec<u8>>) {
     let ca = section.optional("ca_file", |value| {
         let pem = file(value)?;
         Ok(parse_certificates(&pem).map(|_| pem)?)

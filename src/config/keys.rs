@@ -5,11 +5,11 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::check::{http_settings, require_recipient, url};
 use super::secret::reference;
 use super::section::{Section, duration, list, one_of, text};
-use crate::secret::Secret;
 use crate::session::{KeySetSettings, KeySource, Keys, VerificationKey, parse_algorithms};
 
 /// Reads what verifies: one key, or a set of them.
@@ -22,7 +22,7 @@ pub(super) fn keys(section: &mut Section<'_>, issuer: Option<&str>) -> Option<Ke
     ];
     let decode = section.optional("secret_encoding", one_of(encodings)).unwrap_or(encodings[0].1);
     let secret = section.optional("secret", |value| {
-        let secret = decode(&reference(value)?).map(Secret::from);
+        let secret = decode(&reference(value)?).map(Zeroizing::new);
         secret.ok_or_else(|| "is not of its secret_encoding".to_owned())
     });
     let public_key = section.optional("public_key", reference);

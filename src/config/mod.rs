@@ -184,21 +184,19 @@ fn rate(value: &Value) -> Result<Option<Rate>, String> {
 
 /// The environment variables that override scalars of the three sections where that is possible.
 fn overrides(env: impl Iterator<Item = (OsString, OsString)>, problems: &mut Problems) -> HashMap<String, String> {
-    let mut overrides = HashMap::new();
-    for (name, value) in env {
-        let Ok(name) = name.into_string() else { continue };
-        let Some(key) = name.strip_prefix("USERSIG__") else { continue };
+    env.filter_map(|(name, value)| {
+        let name = name.into_string().ok()?;
+        let key = name.strip_prefix("USERSIG__")?;
         let is_known = ["SERVER__", "LIMIT__", "LOG__"].iter().any(|section| key.starts_with(section));
-        match value.into_string() {
-            Ok(value) if is_known => drop(overrides.insert(name, value)),
-            Ok(_) => {
-                let message = "overrides nothing; only USERSIG__SERVER__…, USERSIG__LIMIT__… and USERSIG__LOG__… do";
-                reject(problems, name, message);
-            }
-            Err(_) => reject(problems, name, "is not UTF-8"),
-        }
-    }
-    overrides
+        let message = match value.into_string() {
+            Ok(value) if is_known => return Some((name, value)),
+            Ok(_) => "overrides nothing; only USERSIG__SERVER__…, USERSIG__LIMIT__… and USERSIG__LOG__… do",
+            Err(_) => "is not UTF-8",
+        };
+        reject(problems, name, message);
+        None
+    })
+    .collect()
 }
 
 /// The raw configuration, as one table.

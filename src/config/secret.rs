@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::secret::Secret;
 use crate::ticket::SecretKey;
 
 /// Where a secret is.
@@ -32,7 +31,7 @@ impl SecretSource {
     }
 
     /// Reads the secret, without the white space around it. An error completes "`key` …".
-    fn read(&self) -> Result<Secret, String> {
+    fn read(&self) -> Result<Zeroizing<String>, String> {
         let text = match self {
             Self::Env(name) => {
                 std::env::var(name).map(Zeroizing::new).map_err(|_| format!("{self} is not set to text"))?
@@ -41,7 +40,7 @@ impl SecretSource {
         };
         match text.trim() {
             "" => Err(format!("{self} is empty")),
-            trimmed => Ok(trimmed.to_owned().into()),
+            trimmed => Ok(Zeroizing::new(trimmed.to_owned())),
         }
     }
 
@@ -64,7 +63,7 @@ impl std::fmt::Display for SecretSource {
 }
 
 /// What a reference to a secret leads to.
-pub(super) fn reference(value: &Value) -> Result<Secret, String> {
+pub(super) fn reference(value: &Value) -> Result<Zeroizing<String>, String> {
     SecretSource::parse(value)?.read()
 }
 

@@ -7,9 +7,9 @@ use base64::{Engine, alphabet};
 use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::percent_decode_str;
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
 use super::error::Denial;
-use crate::secret::Secret;
 
 /// How a session id is wrapped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum CookieEncoding {
     None,
     /// `s:ID.SIGNATURE`, percent-encoded, as express-session's `cookie-signature` writes it: HMAC-SHA256 in base64
     /// without `=`. Any of these secrets may have signed it, so that they can be rotated.
-    Express(Vec<Secret>),
+    Express(Vec<Zeroizing<String>>),
     /// base64, as Spring Session writes its cookie.
     Base64,
 }
@@ -46,11 +46,11 @@ impl CookieEncoding {
     }
 }
 
-fn express<'a>(cookie: &'a str, secrets: &[Secret]) -> Result<Cow<'a, str>, Denial> {
+fn express<'a>(cookie: &'a str, secrets: &[Zeroizing<String>]) -> Result<Cow<'a, str>, Denial> {
     let decoded = percent_decode_str(cookie).decode_utf8().map_err(|_| Denial::Wrapping)?;
     let (id, signature) = decoded.strip_prefix("s:").and_then(|rest| rest.rsplit_once('.')).ok_or(Denial::Wrapping)?;
     let signature = BASE64.decode(signature).map_err(|_| Denial::CookieSignature)?;
-    let signed_with = |secret: &Secret| {
+    let signed_with = |secret: &Zeroizing<String>| {
         let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
         mac.chain_update(id).verify_slice(&signature).is_ok()
     };

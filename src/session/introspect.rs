@@ -9,6 +9,7 @@ use http::Request;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde_json::Value;
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::answer_cache::AnswerCache;
 use super::credential::PresentedCredential;
@@ -17,7 +18,6 @@ use super::error::{CheckError, Denial, Fault};
 use super::jwt::claims::{ClaimRequirements, ends_at, named_time};
 use super::session::Session;
 use crate::client::{HttpClient, HttpSettings};
-use crate::secret::Secret;
 use crate::ticket::UnixTime;
 
 /// How far the endpoint's clock may be ahead, in seconds.
@@ -31,7 +31,7 @@ pub struct IntrospectSettings {
     /// Our own client's id there.
     pub client_id: String,
     /// Our own client's secret.
-    pub client_secret: Secret,
+    pub client_secret: Zeroizing<String>,
     /// Whether both are given in the form (`client_secret_post`), and not in the `Authorization` header
     /// (`client_secret_basic`; RFC 6749, 2.3.1).
     pub secret_in_form: bool,

@@ -1,7 +1,5 @@
 //! The app's secret as the console shows it, and the fingerprint that may be shown instead of it.
 
-use std::fmt;
-
 use hmac::{Hmac, KeyInit};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -9,7 +7,7 @@ use zeroize::Zeroizing;
 /// The secret of an app: 64 hex digits, wiped from memory when dropped.
 ///
 /// The HMAC is keyed with the digits as they stand, not with the bytes that they spell.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretKey {
     digits: Zeroizing<String>,
     fingerprint: String,
@@ -49,12 +47,6 @@ impl SecretKey {
     /// An HMAC-SHA256 that has taken in the key and waits for the text.
     pub(super) fn mac(&self) -> Hmac<Sha256> {
         Hmac::new_from_slice(self.digits.as_bytes()).expect("HMAC takes a key of any length")
-    }
-}
-
-impl fmt::Debug for SecretKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("SecretKey").field(&self.fingerprint).finish()
     }
 }
 
