@@ -35,7 +35,7 @@ use check::{redis_access, redis_url, url};
 use section::{Section, duration, expected, integer, list, one_of, parsed, read_table, reject};
 use session::rule;
 
-/// Everything that `usersig serve` needs to know, as plain data: [`crate::server`] makes of it what runs.
+/// Everything that `usersig serve` needs to know, as plain data from which [`crate::server`] builds what runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Where and how to listen.
