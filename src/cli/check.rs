@@ -10,6 +10,7 @@ use clap::Args;
 use super::Outcome;
 use super::serve::load;
 use crate::config::Config;
+use crate::server;
 
 #[derive(Args)]
 pub(super) struct CheckArgs {
@@ -23,7 +24,7 @@ pub(super) struct CheckArgs {
 
 pub(super) fn run(args: &CheckArgs) -> Outcome {
     let path = &args.config;
-    let Config { apps, rules, limiter, .. } = load(path)?;
+    let Config { apps, rules, limit, .. } = load(path)?;
     let mut stdout = io::stdout();
     writeln!(stdout, "{}: ok, {} app(s), {} session rule(s)", path.display(), apps.len(), rules.len())?;
     if !args.probe {
@@ -38,11 +39,12 @@ pub(super) fn run(args: &CheckArgs) -> Outcome {
             writeln!(stdout, "{name}: failed, {fault}")
         }
     };
-    for rule in &rules {
+    for settings in rules {
+        let rule = server::build_rule(settings)?;
         let finding = System::new().block_on(rule.probe());
         print(&rule.name, finding.map(|finding| finding.map_err(|fault| fault.to_string())))?;
     }
-    if let Some(finding) = System::new().block_on(limiter.probe()) {
+    if let Some(finding) = System::new().block_on(server::build_limiter(&limit)?.probe()) {
         print("limit.store", Some(finding.map_err(|error| error.to_string())))?;
     }
     Ok(code)

@@ -19,10 +19,10 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 use tokio::sync::Semaphore;
 
@@ -39,19 +39,19 @@ type Connections = Client<HttpsConnector<TcpConnector>, Full<Bytes>>;
 pub struct HttpClient {
     connections: Connections,
     timeout: Duration,
-    max_in_flight: usize,
     slots: Semaphore,
     reuse_connections: bool,
 }
 
 /// How a back end is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpSettings {
     /// How long a whole answer may take.
     pub timeout: Duration,
     /// How many questions may be under way at once.
     pub max_in_flight: usize,
-    /// PEM certificates of a private authority, trusted beside the system's.
-    pub ca: Option<Vec<u8>>,
+    /// Certificates of private authorities, trusted beside the system's.
+    pub authorities: Vec<CertificateDer<'static>>,
     /// Addresses of host names that the resolver does not know, or knows differently.
     pub resolve: Vec<(String, SocketAddr)>,
     /// Whether a connection serves more than one question.
@@ -62,27 +62,16 @@ impl HttpClient {
     /// A client of these settings.
     ///
     /// # Errors
-    /// When the certificates cannot be used, or the system has none. The text completes "`ca_file` …".
-    pub fn new(settings: HttpSettings) -> Result<Self, String> {
-        let HttpSettings { timeout, max_in_flight, ca, resolve, reuse_connections } = settings;
+    /// When the system has no certificates of authorities.
+    pub fn new(settings: &HttpSettings) -> Result<Self, String> {
+        let HttpSettings { timeout, max_in_flight, reuse_connections, .. } = *settings;
         let waiting = (!reuse_connections).then(|| Arc::new(Semaphore::new(max_in_flight)));
-        let tcp = TcpConnector::new(Resolver::new(resolve), timeout, waiting);
+        let tcp = TcpConnector::new(Resolver::new(settings.resolve.clone()), timeout, waiting);
         let connections = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(if reuse_connections { max_in_flight } else { 0 })
-            .build(HttpsConnector::from((tcp, tls(ca)?)));
-        let slots = Semaphore::new(max_in_flight);
-        Ok(Self { connections, timeout, max_in_flight, slots, reuse_connections })
-    }
-
-    /// How long a whole answer may take.
-    pub const fn timeout(&self) -> Duration {
-        self.timeout
-    }
-
-    /// How many questions may be under way at once.
-    pub const fn max_in_flight(&self) -> usize {
-        self.max_in_flight
+            .build(HttpsConnector::from((tcp, tls(&settings.authorities)?)));
+        Ok(Self { connections, timeout, slots: Semaphore::new(max_in_flight), reuse_connections })
     }
 
     /// Asks about a credential. The answer, a 200 of at most 64 KiB, must come from the back end itself.
@@ -199,19 +188,21 @@ fn is_first_hand(headers: &HeaderMap) -> bool {
     headers.get_all(AGE).iter().all(is_new)
 }
 
-/// TLS with the system's authorities, and this one.
-fn tls(ca: Option<Vec<u8>>) -> Result<ClientConfig, String> {
-    let authorities = match ca {
-        None => Vec::new(),
-        Some(pem) => {
-            let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>().ok();
-            let certificates = certificates.filter(|all| !all.is_empty());
-            certificates.ok_or("holds no PEM certificate that can be used")?
-        }
-    };
+/// The certificates of authorities in PEM, at least one.
+///
+/// # Errors
+/// When there is none, or one cannot be used. The text completes "`ca_file` …".
+pub fn parse_certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, &'static str> {
+    let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().unwrap_or_default();
+    let (usable, unusable) = RootCertStore::empty().add_parsable_certificates(certificates.iter().cloned());
+    if usable > 0 && unusable == 0 { Ok(certificates) } else { Err("holds no PEM certificate that can be used") }
+}
+
+/// TLS with the system's authorities, and these.
+fn tls(authorities: &[CertificateDer<'static>]) -> Result<ClientConfig, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let failed = |error: rustls::Error| format!("no HTTP client can be made: {error}");
-    let verifier = Verifier::new_with_extra_roots(authorities, Arc::clone(&provider)).map_err(failed)?;
+    let verifier = Verifier::new_with_extra_roots(authorities.to_vec(), Arc::clone(&provider)).map_err(failed)?;
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(failed)?;
     let config = config.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
     let mut config = config.with_no_client_auth();

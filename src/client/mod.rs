@@ -8,8 +8,8 @@ mod http;
 mod redis;
 mod runtime;
 
-pub use http::{HttpClient, HttpSettings, plain_status};
-pub use redis::RedisServer;
+pub use http::{HttpClient, HttpSettings, parse_certificates, plain_status};
+pub use redis::{RedisServer, RedisSettings, parse_redis_url};
 pub use runtime::Deadline;
 
 use std::error::Error as StdError;

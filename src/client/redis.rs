@@ -10,9 +10,38 @@ use std::time::{Duration, Instant};
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, IntoConnectionInfo, Pipeline, RedisError, RedisResult, TlsCertificates, Value};
+use url::Url;
 use zeroize::Zeroizing;
 
 use super::{Deadline, Error, runtime};
+
+/// How a Redis server is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedisSettings {
+    /// `redis://` or `rediss://`, with the user and the database in it, as [`parse_redis_url`] accepts it.
+    pub url: Url,
+    /// The user's password.
+    pub password: Option<Zeroizing<String>>,
+    /// PEM certificates of a private authority, trusted instead of the system's.
+    pub ca: Option<Vec<u8>>,
+    /// How long one use may take.
+    pub timeout: Duration,
+}
+
+/// The URL of a Redis server, without a password.
+///
+/// # Errors
+/// When it cannot be used. The text completes "`url` …" and does not quote it.
+pub fn parse_redis_url(text: &str) -> Result<Url, String> {
+    const FORM: &str = "is not of the form \"redis://user@host:6379/0\"";
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "redis" | "rediss") && url.has_host());
+    let url = url.ok_or(FORM)?;
+    if url.password().is_some() {
+        return Err("holds a password; put a reference to it under `password`".to_owned());
+    }
+    url.clone().into_connection_info().map_err(|error| format!("{FORM}: {error}"))?;
+    Ok(url)
+}
 
 /// A Redis server that is in use.
 pub struct RedisServer(Arc<Server>);
@@ -31,30 +60,13 @@ struct Connection {
 }
 
 impl RedisServer {
-    /// The server of a `redis://` or `rediss://` URL, which has the user and the database in it; nothing is connected yet.
-    /// A `ca` is PEM certificates of a private authority, trusted instead of the system's, and `timeout` how long one use
-    /// may take.
+    /// A server that is not connected yet.
     ///
     /// # Errors
-    /// When the URL or the certificates cannot be used.
-    pub fn new(
-        url: &str,
-        password: Option<Zeroizing<String>>,
-        ca: Option<Vec<u8>>,
-        timeout: Duration,
-    ) -> RedisResult<Self> {
-        let info = url.into_connection_info()?;
-        // Announcing the library takes a right that nothing else here does.
-        let mut settings = info.redis_settings().clone().set_skip_set_lib_name();
-        if let Some(password) = password {
-            settings = settings.set_password(password.as_str());
-        }
-        let info = info.set_redis_settings(settings);
-        let client = match ca {
-            Some(ca) => Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: Some(ca) })?,
-            None => Client::open(info)?,
-        };
-        Ok(Self(Arc::new(Server { client, timeout, connection: Mutex::default() })))
+    /// When the settings cannot be used.
+    pub fn new(settings: &RedisSettings) -> Result<Self, String> {
+        let client = client(settings).map_err(|error| format!("no Redis client can be made: {error}"))?;
+        Ok(Self(Arc::new(Server { client, timeout: settings.timeout, connection: Mutex::default() })))
     }
 
     /// When all that one use asks must be answered, if it begins now.
@@ -150,6 +162,20 @@ impl Server {
 
     fn current(&self) -> MutexGuard<'_, Option<Connection>> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn client(settings: &RedisSettings) -> RedisResult<Client> {
+    let info = settings.url.clone().into_connection_info()?;
+    // Announcing the library takes a right that nothing else here does.
+    let mut user = info.redis_settings().clone().set_skip_set_lib_name();
+    if let Some(password) = &settings.password {
+        user = user.set_password(password.as_str());
+    }
+    let info = info.set_redis_settings(user);
+    match &settings.ca {
+        Some(ca) => Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: Some(ca.clone()) }),
+        None => Client::open(info),
     }
 }
 

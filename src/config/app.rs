@@ -1,59 +1,53 @@
 //! `[[app]]`: the apps, their secrets and their policies.
 
-use std::sync::Arc;
-
 use serde_json::Value;
 
 use super::check::conditions;
 use super::secret::SecretSource;
 use super::section::{Section, boolean, expected, integer, list, one_of, parse_duration, shown, text};
-use crate::issue::{App, Policy, RoomPolicy, Rooms, UserIdMapping};
-use crate::ticket::{Lifetime, Privileges};
+use crate::issue::{Policy, RoomPolicy, Rooms, UserIdMapping};
+use crate::ticket::{Lifetime, Privileges, SdkAppId, SecretKey};
 
-/// An app, and where its secret can be read again.
-pub struct ConfiguredApp {
-    /// The app with the secret as it was first read.
-    pub app: Arc<App>,
+/// An app, with its secret and where that can be read again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AppConfig {
+    /// Which app.
+    pub id: SdkAppId,
+    /// The secret as it was read.
+    pub secret: SecretKey,
     /// Where the secret is; `None` for one that was made up.
-    pub secret: Option<SecretSource>,
+    pub secret_source: Option<SecretSource>,
     /// The places of the rules whose users get its tickets, in the order of the rules.
     pub rules: Vec<usize>,
+    /// What is issued, to whom and for how long.
+    pub policy: Policy,
 }
 
-/// An app's table.
-pub(super) struct ReadApp<'p> {
-    pub(super) section: Section<'p>,
+/// What an app's table says.
+pub(super) struct AppTable {
     /// The rules that it lists; `None` for all.
     pub(super) sessions: Option<Vec<String>>,
     /// The app, not yet bound to its rules; `None` when its table cannot be used.
-    pub(super) configured: Option<ConfiguredApp>,
+    pub(super) app: Option<AppConfig>,
 }
 
-/// Reads all apps; each must have a number of its own.
-pub(super) fn apps<'p>(root: &mut Section<'p>) -> Vec<ReadApp<'p>> {
-    let mut apps: Vec<ReadApp<'_>> = Vec::new();
-    for mut section in root.tables("app", "with sdk_app_id and secret") {
-        let sessions = section.optional("sessions", list(text));
-        let configured = app(&mut section);
-        if let Some(ConfiguredApp { app, .. }) = &configured
-            && apps.iter().flat_map(|other| &other.configured).any(|other| other.app.id == app.id)
-        {
-            section.reject("sdk_app_id", format_args!("is {} again; each app is configured once", app.id));
-        }
-        apps.push(ReadApp { section, sessions, configured });
-    }
-    apps
-}
-
-fn app(section: &mut Section<'_>) -> Option<ConfiguredApp> {
+/// Reads an app's table.
+pub(super) fn app(section: &mut Section<'_>) -> AppTable {
+    let sessions = section.optional("sessions", list(text));
     let id = section.required("sdk_app_id", "the app's SDKAppID from the console", integer(1..=u32::MAX.into()));
     let secret = section.required("secret", "where the app's secret is, \"file:/path\" or \"env:NAME\"", |value| {
         let source = SecretSource::parse(value)?;
         Ok((source.read_key()?, source))
     });
     let policy = policy(section);
-    let (key, source) = secret?;
-    Some(ConfiguredApp { app: Arc::new(App::new(id?, key, policy)), secret: Some(source), rules: Vec::new() })
+    let app = id.zip(secret).map(|(id, (secret, source))| AppConfig {
+        id,
+        secret,
+        secret_source: Some(source),
+        rules: Vec::new(),
+        policy,
+    });
+    AppTable { sessions, app }
 }
 
 fn policy(section: &mut Section<'_>) -> Policy {
@@ -61,9 +55,9 @@ fn policy(section: &mut Section<'_>) -> Policy {
         let text = value.as_str().unwrap_or_default();
         parse_lifetime(text).map_err(|error| format!("is {}; {error}", shown(value)))
     };
-    let usual = Policy::default();
-    let max_expire = section.optional("max_expire", lifetime).unwrap_or(usual.max_expire);
-    let expire = section.optional("expire", lifetime).unwrap_or(usual.expire.min(max_expire));
+    let default = Policy::default();
+    let max_expire = section.optional("max_expire", lifetime).unwrap_or(default.max_expire);
+    let expire = section.optional("expire", lifetime).unwrap_or(default.expire.min(max_expire));
     if expire > max_expire {
         section.reject("expire", "is longer than max_expire");
     }
@@ -75,15 +69,15 @@ fn policy(section: &mut Section<'_>) -> Policy {
     Policy {
         expire,
         max_expire,
-        within_session: section.optional("within_session", boolean).unwrap_or(usual.within_session),
-        user_id: section.optional("user_id", one_of(mappings)).unwrap_or(usual.user_id),
+        within_session: section.optional("within_session", boolean).unwrap_or(default.within_session),
+        user_id: section.optional("user_id", one_of(mappings)).unwrap_or(default.user_id),
         deny_users: section.optional("deny_users", list(text)).unwrap_or_default(),
         require: section.optional("require", conditions).unwrap_or_default(),
-        private_map_key: section.optional_table("private_map_key").and_then(room_policy),
+        private_map_key: section.optional_table("private_map_key", room_policy).flatten(),
     }
 }
 
-fn room_policy(mut section: Section<'_>) -> Option<RoomPolicy> {
+fn room_policy(section: &mut Section<'_>) -> Option<RoomPolicy> {
     let meaning = "the most that may be granted, such as [\"join\", \"receive-audio\", \"receive-video\"]";
     let max_privileges = section.required("max_privileges", meaning, |value| {
         let names = list(text)(value)?;

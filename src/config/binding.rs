@@ -1,84 +1,94 @@
 //! Which rules' users get the tickets of which app, and what apps and rules must not say beside each other.
 
-use super::app::ReadApp;
-use super::section::Section;
-use super::session::ReadRule;
+use super::app::AppTable;
+use super::section::{Problems, reject};
+use super::session::RuleTable;
 use crate::issue::{Policy, UserIdMapping, is_administrator};
-use crate::session::Rule;
+use crate::session::RuleSettings;
 
-/// Binds each app to its rules, and holds all of them against each other.
-pub(super) fn bind(apps: &mut [ReadApp<'_>], rules: &[ReadRule<'_>]) {
+/// Binds each app to its rules, and checks all of them against each other.
+pub(super) fn bind(apps: &mut [AppTable], rules: &[RuleTable], problems: &mut Problems) {
+    let served: Vec<_> = apps.iter().map(|app| served_rules(app, rules)).collect();
     let needs_sessions = apps.len() > 1 && rules.len() > 1;
-    let listed: Vec<_> = apps.iter().map(|app| listed_rules(app, rules, needs_sessions)).collect();
-    if apps.is_empty() {
-        return;
-    }
-    for (place, rule) in rules.iter().enumerate() {
-        let Some(name) = &rule.name else { continue };
-        if !listed.iter().any(|places| places.contains(&place)) {
-            rule.section.reject("name", format_args!("is \"{name}\", which no app lists under sessions"));
-        }
-        for (other_place, other) in rules.iter().enumerate().take(place) {
-            if other.name.as_ref() == Some(name) {
-                rule.section
-                    .reject("name", format_args!("is \"{name}\" again; logs and metrics tell rules apart by it"));
-            }
-            if listed.iter().any(|places| places.contains(&place) && places.contains(&other_place)) {
-                compare(rule, other);
-            }
+    for (place, app) in apps.iter().enumerate() {
+        check_id(place, apps, problems);
+        if let Some(message) = problem_of_sessions(app, rules, needs_sessions) {
+            reject(problems, format!("app[{place}].sessions"), message);
         }
     }
-    for (app, places) in apps.iter_mut().zip(listed) {
-        let Some(configured) = &mut app.configured else { continue };
-        let policy = &configured.app.policy;
-        let served: Vec<_> = places.iter().map(|place| &rules[*place]).collect();
-        for rule in &served {
-            check_prefix(policy.user_id, rule);
-        }
-        let readable: Vec<_> = served.iter().filter_map(|rule| rule.rule.as_ref()).collect();
-        if readable.len() == served.len() {
-            check_denied_users(&app.section, policy, &readable);
-        }
-        if let Some(rule) = readable.iter().find(|rule| !policy.require.0.is_empty() && !rule.has_document()) {
-            let message = format_args!("looks into JSON, which rule \"{}\" does not return", rule.name);
-            app.section.reject("require", message);
-        }
-        configured.rules = places;
+    if !apps.is_empty() {
+        check_rules(rules, &served, problems);
+    }
+    for ((place, table), served) in apps.iter_mut().enumerate().zip(served) {
+        let Some(app) = &mut table.app else { continue };
+        check_app(place, &app.policy, &served, rules, problems);
+        app.rules = served;
     }
 }
 
 /// The places of the rules that an app lists under `sessions`, or of all rules.
-fn listed_rules(app: &ReadApp<'_>, rules: &[ReadRule<'_>], is_needed: bool) -> Vec<usize> {
-    let names = || rules.iter().filter_map(|rule| rule.name.as_deref()).map(|name| format!("\"{name}\""));
-    let list = || names().collect::<Vec<_>>().join(", ");
-    let Some(sessions) = &app.sessions else {
-        if is_needed {
-            let message = format_args!(
-                "is missing; where there are several apps and several rules, each app lists the rules whose users get its \
-                 tickets: sessions = [{}]",
-                list()
-            );
-            app.section.reject("sessions", message);
-        }
-        return (0..rules.len()).collect();
+fn served_rules(app: &AppTable, rules: &[RuleTable]) -> Vec<usize> {
+    let is_listed = |rule: &RuleTable| match &app.sessions {
+        Some(sessions) => rule.name.as_ref().is_some_and(|name| sessions.contains(name)),
+        None => true,
     };
-    let is_known = |session: &&String| rules.iter().any(|rule| rule.name.as_ref() == Some(session));
-    if let Some(unknown) = sessions.iter().find(|session| !is_known(session)) {
-        let message = format_args!("names \"{unknown}\", which is not the name of a rule; there are: {}", list());
-        app.section.reject("sessions", message);
-    } else if sessions.is_empty() {
-        app.section.reject("sessions", format_args!("is empty, so that nobody gets a ticket; there are: {}", list()));
-    }
-    let is_listed = |rule: &ReadRule<'_>| rule.name.as_ref().is_some_and(|name| sessions.contains(name));
     (0..rules.len()).filter(|place| is_listed(&rules[*place])).collect()
 }
 
+/// Each app is configured once.
+fn check_id(place: usize, apps: &[AppTable], problems: &mut Problems) {
+    let Some(app) = &apps[place].app else { return };
+    if apps[..place].iter().flat_map(|other| &other.app).any(|other| other.id == app.id) {
+        let message = format_args!("is {} again; each app is configured once", app.id);
+        reject(problems, format!("app[{place}].sdk_app_id"), message);
+    }
+}
+
+/// What is wrong with an app's `sessions`.
+fn problem_of_sessions(app: &AppTable, rules: &[RuleTable], is_needed: bool) -> Option<String> {
+    let names = rules.iter().filter_map(|rule| rule.name.as_deref()).map(|name| format!("\"{name}\""));
+    let names = names.collect::<Vec<_>>().join(", ");
+    let Some(sessions) = &app.sessions else {
+        return is_needed.then(|| {
+            format!(
+                "is missing; where there are several apps and several rules, each app lists the rules whose users get its \
+                 tickets: sessions = [{names}]"
+            )
+        });
+    };
+    if sessions.is_empty() {
+        return Some(format!("is empty, so that nobody gets a ticket; there are: {names}"));
+    }
+    let is_known = |session: &&String| rules.iter().any(|rule| rule.name.as_ref() == Some(session));
+    let unknown = sessions.iter().find(|session| !is_known(session))?;
+    Some(format!("names \"{unknown}\", which is not the name of a rule; there are: {names}"))
+}
+
+/// Each rule has a name of its own, some app lists it, and it goes with the others of each app; `served` are each app's.
+fn check_rules(rules: &[RuleTable], served: &[Vec<usize>], problems: &mut Problems) {
+    for (place, rule) in rules.iter().enumerate() {
+        let Some(name) = &rule.name else { continue };
+        let key = format!("session[{place}].name");
+        if !served.iter().any(|places| places.contains(&place)) {
+            reject(problems, key, format_args!("is \"{name}\", which no app lists under sessions"));
+        } else if rules[..place].iter().any(|other| other.name.as_ref() == Some(name)) {
+            reject(problems, key, format_args!("is \"{name}\" again; logs and metrics tell rules apart by it"));
+        }
+        for (other_place, other) in rules[..place].iter().enumerate() {
+            if served.iter().any(|places| places.contains(&place) && places.contains(&other_place)) {
+                compare(place, rule, other, problems);
+            }
+        }
+    }
+}
+
 /// What two rules of one app must not have in common.
-fn compare(rule: &ReadRule<'_>, other: &ReadRule<'_>) {
+fn compare(place: usize, rule: &RuleTable, other: &RuleTable, problems: &mut Problems) {
     let shares_users = rule.shares_users && other.shares_users;
-    let (section, Some(rule), Some(other)) = (&rule.section, &rule.rule, &other.rule) else { return };
+    let (Some(rule), Some(other)) = (&rule.rule, &other.rule) else { return };
     if rule.source == other.source {
-        section.reject("from", format_args!("is that of \"{}\" too, which would decide always", other.name));
+        let message = format_args!("is that of \"{}\" too, which would decide always", other.name);
+        reject(problems, format!("session[{place}].from"), message);
     }
     let prefixes_overlap =
         rule.user_prefix.starts_with(&other.user_prefix) || other.user_prefix.starts_with(&rule.user_prefix);
@@ -88,30 +98,49 @@ fn compare(rule: &ReadRule<'_>, other: &ReadRule<'_>) {
              a prefix of its own, or set shared_users = true on each if their user ids are one namespace",
             rule.user_prefix, other.user_prefix, other.name
         );
-        section.reject("user_prefix", message);
+        reject(problems, format!("session[{place}].user_prefix"), message);
     }
 }
 
-/// Whether the app's mapping leaves room for the rule's prefix.
-fn check_prefix(mapping: UserIdMapping, rule: &ReadRule<'_>) {
-    let Some(Rule { user_prefix, .. }) = &rule.rule else { return };
+/// What an app must not say beside its rules, whose places are `served`.
+fn check_app(place: usize, policy: &Policy, served: &[usize], rules: &[RuleTable], problems: &mut Problems) {
+    let mut readable = Vec::new();
+    for rule_place in served {
+        let Some(rule) = &rules[*rule_place].rule else { continue };
+        if let Some(message) = problem_of_prefix(&rule.user_prefix, policy.user_id) {
+            reject(problems, format!("session[{rule_place}].user_prefix"), message);
+        }
+        readable.push(rule);
+    }
+    if readable.len() == served.len()
+        && let Some(message) = problem_of_denied_users(policy, &readable)
+    {
+        reject(problems, format!("app[{place}].deny_users"), message);
+    }
+    if let Some(rule) = readable.iter().find(|rule| !policy.require.0.is_empty() && !rule.has_document()) {
+        let message = format_args!("looks into JSON, which rule \"{}\" does not return", rule.name);
+        reject(problems, format!("app[{place}].require"), message);
+    }
+}
+
+/// Why an app's mapping leaves no room for a rule's prefix.
+fn problem_of_prefix(prefix: &str, mapping: UserIdMapping) -> Option<String> {
     let most = UserIdMapping::MAX_PREFIX_BEFORE_HASH;
     match mapping {
-        UserIdMapping::StripHyphens if !user_prefix.is_empty() => {
+        UserIdMapping::StripHyphens if !prefix.is_empty() => {
             let message = "leaves no room for a UUID, which has all 32 characters of a user id under user_id = \
                            \"strip-hyphens\"; leave the prefix out";
-            rule.section.reject("user_prefix", message);
+            Some(message.to_owned())
         }
-        UserIdMapping::Sha256 if user_prefix.len() > most => {
-            let message = format_args!("leaves too few digits for user_id = \"sha256\"; {most} characters at most");
-            rule.section.reject("user_prefix", message);
+        UserIdMapping::Sha256 if prefix.len() > most => {
+            Some(format!("leaves too few digits for user_id = \"sha256\"; {most} characters at most"))
         }
-        UserIdMapping::AsIs | UserIdMapping::StripHyphens | UserIdMapping::Sha256 => {}
+        UserIdMapping::AsIs | UserIdMapping::StripHyphens | UserIdMapping::Sha256 => None,
     }
 }
 
-/// Whether each denied user is one that some rule of the app can yield: one that never comes would deny nobody.
-fn check_denied_users(section: &Section<'_>, policy: &Policy, rules: &[&Rule]) {
+/// Which denied users no rule of the app can yield: one that never comes would deny nobody.
+fn problem_of_denied_users(policy: &Policy, rules: &[&RuleSettings]) -> Option<String> {
     let mapping = policy.user_id;
     let can_come = |user: &str| rules.iter().any(|rule| mapping.can_yield(user, &rule.user_prefix));
     let advice = |user: &String| {
@@ -126,7 +155,5 @@ fn check_denied_users(section: &Section<'_>, policy: &Policy, rules: &[&Rule]) {
     };
     let wrong: Vec<_> =
         policy.deny_users.iter().filter(|user| !is_administrator(user) && !can_come(user)).map(advice).collect();
-    if !wrong.is_empty() {
-        section.reject("deny_users", wrong.join("; also: "));
-    }
+    (!wrong.is_empty()).then(|| wrong.join("; also: "))
 }

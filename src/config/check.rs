@@ -1,40 +1,37 @@
 //! The keys of a `[[session]]` table that say what a credential must pass: `check` and all that goes with it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::keys::keys;
 use super::secret::reference;
 use super::section::{Section, boolean, duration, expected, integer, list, matching, one_of, parsed, text};
-use crate::client::{HttpClient, HttpSettings, RedisServer};
+use crate::client::{HttpSettings, RedisSettings, parse_certificates, parse_redis_url};
 use crate::session::{
-    AnswerCache, Check, ClaimRequirements, Conditions, CookieEncoding, Decode, HttpCheck, IntrospectCheck, JwtCheck,
-    KeySet, KeySource, KeyTemplate, Keys, Pointer, RedisCheck, VerificationKey, parse_algorithms,
+    CheckSettings, ClaimRequirements, Conditions, CookieEncoding, Decode, HttpCheckSettings, IntrospectSettings,
+    JwtSettings, KeyTemplate, Pointer, RedisCheckSettings,
 };
 
 /// Reads `check` and the keys that belong to it.
-pub(super) fn check(section: &mut Section<'_>) -> Option<Check> {
-    type Kind = fn(&mut Section<'_>) -> Option<Check>;
+pub(super) fn check(section: &mut Section<'_>) -> Option<CheckSettings> {
+    type Kind = fn(&mut Section<'_>) -> Option<CheckSettings>;
     let kinds: [(_, Kind); 4] = [("http", http), ("redis", redis), ("jwt", jwt), ("introspect", introspect)];
     let read = section.required("check", "\"http\", \"redis\", \"jwt\" or \"introspect\"", one_of(kinds));
     section.takes_any_key = read.is_none();
     read?(section)
 }
 
-fn http(section: &mut Section<'_>) -> Option<Check> {
+fn http(section: &mut Section<'_>) -> Option<CheckSettings> {
     let url = section.required("url", "the address to ask, such as \"http://backend:8000/me\"", url);
     let user = section.required("user", "where the user's id is in the answer, such as \"/data/id\"", parsed);
     let backend = backend(section);
     let methods = [("GET", Method::GET), ("POST", Method::POST)];
-    Some(Check::Http(HttpCheck {
+    Some(CheckSettings::Http(HttpCheckSettings {
         method: section.optional("method", one_of(methods)).unwrap_or(Method::GET),
         expires: section.optional("expires", parsed),
         require: section.optional("require", conditions).unwrap_or_default(),
@@ -42,11 +39,11 @@ fn http(section: &mut Section<'_>) -> Option<Check> {
         cache: cache(section),
         url: url?,
         user: user?,
-        backend: backend?,
+        backend,
     }))
 }
 
-fn introspect(section: &mut Section<'_>) -> Option<Check> {
+fn introspect(section: &mut Section<'_>) -> Option<CheckSettings> {
     let url = section.required("url", "the introspection endpoint", url);
     let client_id = section.required("client_id", "our client's id at the authorization server", not_empty);
     let client_secret = section.required("client_secret", "where our client's secret is", reference);
@@ -54,7 +51,7 @@ fn introspect(section: &mut Section<'_>) -> Option<Check> {
     let backend = backend(section);
     let issuer = section.optional("issuer", not_empty);
     require_recipient(section);
-    Some(Check::Introspect(IntrospectCheck {
+    Some(CheckSettings::Introspect(IntrospectSettings {
         secret_in_form: section.optional("client_auth", one_of(auths)).unwrap_or(false),
         requirements: requirements(section, issuer),
         user: section.optional("user", parsed).unwrap_or_else(|| Pointer::to("sub")),
@@ -62,37 +59,39 @@ fn introspect(section: &mut Section<'_>) -> Option<Check> {
         url: url?,
         client_id: client_id?,
         client_secret: client_secret?,
-        backend: backend?,
+        backend,
     }))
 }
 
-fn redis(section: &mut Section<'_>) -> Option<Check> {
+fn redis(section: &mut Section<'_>) -> Option<CheckSettings> {
     let encoding = cookie_encoding(section);
     let key = section.required("key", "the session's key, such as \"sess:{id}\"", template("{id}"));
-    let max_in_flight = max_in_flight(section);
-    let server = redis_server(section);
-    let check = RedisCheck {
+    let url = section.required("url", "\"redis://host:6379/0\", or \"rediss://…\" for TLS", redis_url);
+    let (password, ca) = redis_access(section);
+    // Redis is close by.
+    let timeout = section.optional("timeout", duration("10ms", "10s")).unwrap_or(Duration::from_millis(500));
+    let settings = RedisCheckSettings {
         encoding,
+        max_in_flight: max_in_flight(section),
         field: section.optional("field", not_empty),
         min_ttl: section.optional("min_ttl", duration("0s", "1d")).unwrap_or_default(),
         deny_if_exists: section.optional("deny_if_exists", template("{user}")),
         require: section.optional("require", conditions).unwrap_or_default(),
         decode: decode(section),
-        slots: Semaphore::new(max_in_flight),
-        server: server?,
+        server: RedisSettings { url: url?, password, ca, timeout },
         key: key?,
     };
-    if !check.require.0.is_empty() && !matches!(check.decode, Decode::Json(_)) {
+    if !settings.require.0.is_empty() && !matches!(settings.decode, Decode::Json(_)) {
         section.reject("require", "looks into JSON; set decode = \"json\", or leave it out");
     }
-    Some(Check::Redis(check))
+    Some(CheckSettings::Redis(settings))
 }
 
 /// What a value is: JSON where `user` points into it, text where it does not, unless it is said.
 fn decode(section: &mut Section<'_>) -> Decode {
-    let usual = if section.raw("user").is_some() { "json" } else { "string" };
+    let default = if section.raw("user").is_some() { "json" } else { "string" };
     let words = [("string", "string"), ("json", "json"), ("java-string", "java-string")];
-    let word = section.optional("decode", one_of(words)).unwrap_or(usual);
+    let word = section.optional("decode", one_of(words)).unwrap_or(default);
     if word == "json" {
         let meaning = "a pointer to the user in the JSON, such as \"/userId\"";
         return Decode::Json(section.required("user", meaning, parsed).unwrap_or_else(|| Pointer::to("sub")));
@@ -122,40 +121,35 @@ fn cookie_encoding(section: &mut Section<'_>) -> CookieEncoding {
     unwrap
 }
 
-/// The keys that say which Redis.
-fn redis_server(section: &mut Section<'_>) -> Option<RedisServer> {
-    let url = section.required("url", "\"redis://host:6379/0\", or \"rediss://…\" for TLS", redis_url);
-    // Redis is close by.
-    let timeout = section.optional("timeout", duration("10ms", "10s")).unwrap_or(Duration::from_millis(500));
-    let password = section.optional("password", reference);
-    let ca = section.optional("ca_file", file);
-    section.accept("url", RedisServer::new(&url?, password, ca, timeout))
+/// What lets us use a Redis: a password, and the authority of its certificate.
+pub(super) fn redis_access(section: &mut Section<'_>) -> (Option<Zeroizing<String>>, Option<Vec<u8>>) {
+    let ca = section.optional("ca_file", |value| {
+        let pem = file(value)?;
+        Ok(parse_certificates(&pem).map(|_| pem)?)
+    });
+    (section.optional("password", reference), ca)
 }
 
 /// A Redis URL without a password.
-pub(super) fn redis_url(value: &Value) -> Result<String, String> {
-    let text = text(value)?;
-    let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "redis" | "rediss") && url.has_host());
-    match url.ok_or("is not of the form \"redis://user@host:6379/0\"")?.password() {
-        Some(_) => Err("holds a password; put a reference to it under `password`".to_owned()),
-        None => Ok(text),
-    }
+pub(super) fn redis_url(value: &Value) -> Result<Url, String> {
+    parse_redis_url(&text(value)?)
 }
 
-fn jwt(section: &mut Section<'_>) -> Option<Check> {
+fn jwt(section: &mut Section<'_>) -> Option<CheckSettings> {
     let issuer = section.optional("issuer", not_empty);
     let keys = keys(section, issuer.as_deref());
     // Which other keys belong here depends on what verifies.
     section.takes_any_key = keys.is_none();
-    Some(Check::Jwt(JwtCheck {
+    let default = JwtSettings::default();
+    let settings = JwtSettings {
         requirements: requirements(section, issuer),
-        leeway: section.optional("leeway", duration("0s", "5m")).map_or(30, |leeway| leeway.as_secs()),
+        leeway: section.optional("leeway", duration("0s", "5m")).map_or(default.leeway, |leeway| leeway.as_secs()),
         max_lifetime: section
             .optional("max_lifetime", duration("1s", "3650d"))
-            .map_or(400 * 86_400, |most| most.as_secs()),
-        user: section.optional("user", parsed).unwrap_or_else(|| Pointer::to("sub")),
-        keys: keys?,
-    }))
+            .map_or(default.max_lifetime, |most| most.as_secs()),
+        user: section.optional("user", parsed).unwrap_or(default.user),
+    };
+    Some(CheckSettings::Jwt(keys?, settings))
 }
 
 fn requirements(section: &mut Section<'_>, issuer: Option<String>) -> ClaimRequirements {
@@ -167,50 +161,8 @@ fn requirements(section: &mut Section<'_>, issuer: Option<String>) -> ClaimRequi
     }
 }
 
-/// What verifies: one key, or a set of them.
-fn keys(section: &mut Section<'_>, issuer: Option<&str>) -> Option<Keys> {
-    type Decoder = fn(&str) -> Option<Vec<u8>>;
-    let encodings: [(_, Decoder); 3] = [
-        ("text", |text| Some(text.into())),
-        ("base64", |text| STANDARD.decode(text).ok()),
-        ("hex", |text| hex::decode(text).ok()),
-    ];
-    let decode = section.optional("secret_encoding", one_of(encodings)).unwrap_or(encodings[0].1);
-    let secret = section.optional("secret", |value| {
-        let secret = decode(&reference(value)?).map(Zeroizing::new);
-        secret.ok_or_else(|| "is not of its secret_encoding".to_owned())
-    });
-    let public_key = section.optional("public_key", reference);
-    let jwks = section.optional("jwks", key_source);
-    let algorithms = section.optional("algs", list(text));
-    let algorithms = algorithms.as_deref();
-    let given: Vec<_> = ["secret", "public_key", "jwks"].into_iter().filter(|key| section.raw(key).is_some()).collect();
-    let key = match given[..] {
-        ["secret"] => section.accept("secret", VerificationKey::from_secret(&secret?)),
-        ["public_key"] => section.accept("public_key", VerificationKey::from_pem(public_key?.as_bytes())),
-        [] if section.raw("issuer").is_some() => {
-            let source = issuer.and_then(|issuer| section.accept("issuer", discovery(issuer)));
-            return key_set(section, source, algorithms);
-        }
-        [] => {
-            let message = "is missing; give one of secret, public_key, jwks, or an issuer to discover its keys";
-            section.reject("secret", message);
-            None
-        }
-        [_, second, ..] => {
-            section.reject(second, "is one of several; a rule has one of secret, public_key and jwks");
-            None
-        }
-        [_jwks] => return key_set(section, jwks, algorithms),
-    }?;
-    match algorithms {
-        Some(names) => section.accept("algs", key.with_algorithms(names)).map(Keys::One),
-        None => Some(Keys::One(key)),
-    }
-}
-
 /// Rejects a rule that believes an issuer without saying which of its tokens are meant.
-fn require_recipient(section: &Section<'_>) {
+pub(super) fn require_recipient(section: &mut Section<'_>) {
     let names_some = |key| section.raw(key).is_some_and(|names| *names != json!([]));
     if !names_some("audience") && !names_some("authorized_parties") {
         let message = "is missing; without audience or authorized_parties, tokens that the issuer gave to other clients \
@@ -219,32 +171,21 @@ fn require_recipient(section: &Section<'_>) {
     }
 }
 
-fn key_set(section: &mut Section<'_>, source: Option<KeySource>, algorithms: Option<&[String]>) -> Option<Keys> {
-    require_recipient(section);
-    let max_stale = section.optional("max_stale", duration("1m", "7d")).unwrap_or(Duration::from_secs(86_400));
-    let backend = http_client(section, false);
-    let usual = ["RS256".to_owned()];
-    let algorithms = section.accept("algs", parse_algorithms(algorithms.unwrap_or(&usual)))?;
-    let set = KeySet::new(source?, algorithms, max_stale, backend?).map_err(|fault| format!("has {fault}"));
-    section.accept("jwks", set).map(|set| Keys::Set(Arc::new(set)))
-}
-
-/// A back end over HTTP that is asked about credentials.
-fn backend(section: &mut Section<'_>) -> Option<HttpClient> {
+/// How a back end over HTTP that is asked about credentials is reached.
+fn backend(section: &mut Section<'_>) -> HttpSettings {
     let reuse_connections = section.optional("reuse_connections", boolean).unwrap_or(false);
-    http_client(section, reuse_connections)
+    http_settings(section, reuse_connections)
 }
 
 /// How a back end over HTTP is reached.
-fn http_client(section: &mut Section<'_>, reuse_connections: bool) -> Option<HttpClient> {
-    let settings = HttpSettings {
+pub(super) fn http_settings(section: &mut Section<'_>, reuse_connections: bool) -> HttpSettings {
+    HttpSettings {
         timeout: section.optional("timeout", duration("10ms", "30s")).unwrap_or(Duration::from_secs(2)),
         max_in_flight: max_in_flight(section),
-        ca: section.optional("ca_file", file),
+        authorities: section.optional("ca_file", |value| Ok(parse_certificates(&file(value)?)?)).unwrap_or_default(),
         resolve: section.optional("resolve", resolve).unwrap_or_default(),
         reuse_connections,
-    };
-    section.accept("ca_file", HttpClient::new(settings))
+    }
 }
 
 fn max_in_flight(section: &mut Section<'_>) -> usize {
@@ -252,8 +193,8 @@ fn max_in_flight(section: &mut Section<'_>) -> usize {
 }
 
 /// How long a recognised session is remembered. A logout takes effect after that, so it is short.
-fn cache(section: &mut Section<'_>) -> AnswerCache {
-    AnswerCache::new(section.optional("cache", duration("0s", "30s")).unwrap_or_default())
+fn cache(section: &mut Section<'_>) -> Duration {
+    section.optional("cache", duration("0s", "30s")).unwrap_or_default()
 }
 
 fn not_empty(value: &Value) -> Result<String, String> {
@@ -272,20 +213,6 @@ pub(super) fn url(value: &Value) -> Result<Url, String> {
     }
 }
 
-fn key_source(value: &Value) -> Result<KeySource, String> {
-    match value.as_str().and_then(|text| text.strip_prefix("file:")) {
-        Some(path) => Ok(KeySource::File(path.into())),
-        None => url(value).map(KeySource::Url),
-    }
-}
-
-/// The keys that an issuer's discovery document leads to.
-fn discovery(issuer: &str) -> Result<KeySource, String> {
-    let mut url = url(&issuer.into())?;
-    url.set_path(&format!("{}/.well-known/openid-configuration", url.path().trim_end_matches('/')));
-    Ok(KeySource::Issuer(issuer.to_owned(), url))
-}
-
 fn template(variable: &'static str) -> impl FnOnce(&Value) -> Result<KeyTemplate, String> {
     move |value| {
         let template = value.as_str().and_then(|text| KeyTemplate::parse(text, variable));
@@ -295,7 +222,7 @@ fn template(variable: &'static str) -> impl FnOnce(&Value) -> Result<KeyTemplate
 }
 
 /// The content of a file that is not secret.
-pub(super) fn file(value: &Value) -> Result<Vec<u8>, String> {
+fn file(value: &Value) -> Result<Vec<u8>, String> {
     let path = text(value)?;
     std::fs::read(&path).map_err(|error| format!("cannot read {path}: {error}"))
 }

@@ -3,16 +3,16 @@
 mod app;
 mod binding;
 mod check;
+mod keys;
 mod secret;
 mod section;
 mod session;
 
-pub use app::ConfiguredApp;
+pub use app::AppConfig;
 pub(crate) use app::parse_lifetime;
 pub use secret::SecretSource;
 pub use section::Problems;
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -24,36 +24,39 @@ use config::{Environment, File, FileFormat};
 use serde_json::{Map, Value};
 use tracing::level_filters::LevelFilter;
 
-use crate::client::RedisServer;
+use crate::client::RedisSettings;
 use crate::http::Origin;
-use crate::limit::{Limiter, Rate};
-use crate::session::Rule;
+use crate::limit::{LimitSettings, Rate};
+use crate::session::RuleSettings;
 use crate::telemetry::log::{LogFormat, LogSettings};
 use crate::telemetry::trace::{self, TraceSettings};
-use check::{file, redis_url, url};
-use secret::reference;
-use section::{Section, duration, expected, integer, list, one_of, parsed};
+use app::app;
+use check::{redis_access, redis_url, url};
+use section::{Section, duration, expected, integer, list, one_of, parsed, read_table, reject};
+use session::rule;
 
-/// Everything that `usersig serve` needs to know.
+/// Everything that `usersig serve` needs to know, as plain data from which [`crate::server`] builds what runs.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Where and how to listen.
-    pub server: Server,
+    pub server: ServerConfig,
     /// What to log.
     pub log: LogSettings,
     /// Where traces go; `None`: nowhere.
     pub traces: Option<TraceSettings>,
     /// Which apps to issue for; at least one.
-    pub apps: Vec<ConfiguredApp>,
+    pub apps: Vec<AppConfig>,
     /// How often is too often.
-    pub limiter: Limiter,
+    pub limit: LimitSettings,
     /// How many proxies are believed about a caller's address.
     pub trusted_hops: usize,
     /// How to recognise sessions; at least one way.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<RuleSettings>,
 }
 
 /// Where and how to listen.
-pub struct Server {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerConfig {
     /// The public listener.
     pub listen: SocketAddr,
     /// The ops listener.
@@ -76,32 +79,31 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn load(path: &Path, env: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, Problems> {
-        let problems = RefCell::default();
-        let overrides = overrides(env, &problems);
-        let root = read(path, overrides).map_err(|message| Problems::from([(path.display().to_string(), message)]))?;
-        let config = Self::from_root(Section::new(String::new(), root, &problems));
-        let problems = problems.into_inner();
+        let mut problems = Problems::new();
+        let overrides = overrides(env, &mut problems);
+        let table = read(path, overrides).map_err(|message| Problems::from([(path.display().to_string(), message)]))?;
+        let config = read_table(String::new(), table, &mut problems, config);
         if problems.is_empty() { Ok(config) } else { Err(problems) }
-    }
-
-    /// Reads every section to its end. What cannot be used is noted, and stands in for by a default.
-    fn from_root(mut root: Section<'_>) -> Self {
-        let server = server(root.table("server"));
-        let log = log(root.table("log"));
-        let traces = root.optional_table("trace").and_then(traces);
-        let (mut apps, rules) = (app::apps(&mut root), session::rules(&mut root));
-        binding::bind(&mut apps, &rules);
-        let apps = apps.into_iter().filter_map(|app| app.configured).collect();
-        let rules = rules.into_iter().filter_map(|rule| rule.rule).collect();
-        let (limiter, trusted_hops) = limit(root.table("limit"));
-        Self { server, log, traces, apps, limiter, trusted_hops, rules }
     }
 }
 
-fn server(mut section: Section<'_>) -> Server {
+/// Reads every table to its end. A default replaces what cannot be used.
+fn config(root: &mut Section<'_>) -> Config {
+    let (server, log) = (root.table("server", server), root.table("log", log));
+    let traces = root.optional_table("trace", traces).flatten();
+    let mut apps = root.tables("app", "with sdk_app_id and secret", app);
+    let rules = root.tables("session", "that says how to recognise a login", rule);
+    binding::bind(&mut apps, &rules, root.problems);
+    let apps = apps.into_iter().filter_map(|table| table.app).collect();
+    let rules = rules.into_iter().filter_map(|table| table.rule).collect();
+    let (limit, trusted_hops) = root.table("limit", limit);
+    Config { server, log, traces, apps, limit, trusted_hops, rules }
+}
+
+fn server(section: &mut Section<'_>) -> ServerConfig {
     // As many as the cgroup grants cores.
     let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let server = Server {
+    let server = ServerConfig {
         listen: section.optional("listen", parsed).unwrap_or(SocketAddr::from(([0, 0, 0, 0], 8080))),
         ops_listen: section.optional("ops_listen", parsed).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9090))),
         allowed_origins: section.optional("allowed_origins", list(parsed)).unwrap_or_default(),
@@ -120,7 +122,7 @@ fn server(mut section: Section<'_>) -> Server {
     server
 }
 
-fn log(mut section: Section<'_>) -> LogSettings {
+fn log(section: &mut Section<'_>) -> LogSettings {
     let levels = [
         ("error", LevelFilter::ERROR),
         ("warn", LevelFilter::WARN),
@@ -135,7 +137,7 @@ fn log(mut section: Section<'_>) -> LogSettings {
     }
 }
 
-fn traces(mut section: Section<'_>) -> Option<TraceSettings> {
+fn traces(section: &mut Section<'_>) -> Option<TraceSettings> {
     let endpoint = section.required("endpoint", "the URL of an OTLP/HTTP collector", |value| {
         if trace::AVAILABLE { url(value) } else { Err("needs a build with the cargo feature otlp".to_owned()) }
     });
@@ -146,24 +148,25 @@ fn traces(mut section: Section<'_>) -> Option<TraceSettings> {
 }
 
 /// The limits, and how many proxies are believed about a caller's address.
-fn limit(mut section: Section<'_>) -> (Limiter, usize) {
+fn limit(section: &mut Section<'_>) -> (LimitSettings, usize) {
     const BURST: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
-    let per_user = section.optional("per_user", rate).unwrap_or_else(|| "30/m".parse().ok());
-    let burst = section.optional("burst", integer(1..=1_000_000)).unwrap_or(BURST);
-    let per_address = section.optional("per_address", rate).unwrap_or_else(|| "600/m".parse().ok());
-    let limiter = Limiter::new(per_user, burst, per_address, store(&mut section));
+    let settings = LimitSettings {
+        per_user: section.optional("per_user", rate).unwrap_or_else(|| "30/m".parse().ok()),
+        burst: section.optional("burst", integer(1..=1_000_000)).unwrap_or(BURST),
+        per_address: section.optional("per_address", rate).unwrap_or_else(|| "600/m".parse().ok()),
+        store: store(section),
+    };
     let trusted_hops = section.optional("trusted_hops", integer(0..=16)).unwrap_or(0);
-    (limiter, trusted_hops)
+    (settings, trusted_hops)
 }
 
 /// Redis where `store` names one; `None` for memory.
-fn store(section: &mut Section<'_>) -> Option<RedisServer> {
+fn store(section: &mut Section<'_>) -> Option<RedisSettings> {
     let url = section.optional("store", |value| match value.as_str() {
         Some("memory") => Ok(None),
         _ => redis_url(value).map(Some).map_err(|error| format!("{error}, or \"memory\"")),
     });
-    let password = section.optional("password", reference);
-    let ca = section.optional("ca_file", file);
+    let (password, ca) = redis_access(section);
     let timeout = section.optional("timeout", duration("10ms", "1s")).unwrap_or(Duration::from_millis(100));
     let Some(url) = url.flatten() else {
         if password.is_some() || ca.is_some() {
@@ -171,7 +174,7 @@ fn store(section: &mut Section<'_>) -> Option<RedisServer> {
         }
         return None;
     };
-    section.accept("store", RedisServer::new(&url, password, ca, timeout))
+    Some(RedisSettings { url, password, ca, timeout })
 }
 
 /// A rate, or `None` for "off".
@@ -180,7 +183,7 @@ fn rate(value: &Value) -> Result<Option<Rate>, String> {
 }
 
 /// The environment variables that override scalars of the three sections where that is possible.
-fn overrides(env: impl Iterator<Item = (OsString, OsString)>, problems: &RefCell<Problems>) -> HashMap<String, String> {
+fn overrides(env: impl Iterator<Item = (OsString, OsString)>, problems: &mut Problems) -> HashMap<String, String> {
     env.filter_map(|(name, value)| {
         let name = name.into_string().ok()?;
         let key = name.strip_prefix("USERSIG__")?;
@@ -190,7 +193,7 @@ fn overrides(env: impl Iterator<Item = (OsString, OsString)>, problems: &RefCell
             Ok(_) => "overrides nothing; only USERSIG__SERVER__…, USERSIG__LIMIT__… and USERSIG__LOG__… do",
             Err(_) => "is not UTF-8",
         };
-        problems.borrow_mut().insert(name, message.to_owned());
+        reject(problems, name, message);
         None
     })
     .collect()
@@ -216,3 +219,6 @@ fn without_source_lines(error: &str) -> String {
     let is_quote = |line: &str| line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ').starts_with('|');
     error.lines().filter(|line| !is_quote(line)).map(str::trim).collect::<Vec<_>>().join("; ")
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use crate::ticket::SecretKey;
 
 /// Where a secret is.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretSource {
     /// The content of this file.
     File(PathBuf),

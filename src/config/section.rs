@@ -1,6 +1,5 @@
 //! Reads one table of the configuration key by key, and collects every problem instead of stopping at the first.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -14,24 +13,38 @@ use serde_json::{Map, Value};
 /// accepted; never a secret.
 pub type Problems = BTreeMap<String, String>;
 
-/// A table that is being read, until it is dropped: what nobody has asked for by then is unknown.
+/// Records a problem with a key. The first is reported: what else is found wrong with the key may follow from it.
+pub(super) fn reject(problems: &mut Problems, key: String, message: impl Display) {
+    problems.entry(key).or_insert_with(|| message.to_string());
+}
+
+/// A table while it is read; only [`read_table`] makes one.
 ///
 /// Readers take a value, or say what is wrong with it.
 pub(super) struct Section<'p> {
     path: String,
     table: Map<String, Value>,
     asked: Vec<&'static str>,
-    /// Lets the keys pass that nobody asks for: what they should be hangs on one that is wrong.
+    /// Accepts the keys that are not asked for: what they should be depends on one that is wrong.
     pub(super) takes_any_key: bool,
-    problems: &'p RefCell<Problems>,
+    pub(super) problems: &'p mut Problems,
 }
 
-impl<'p> Section<'p> {
-    /// The table at `path`, which is empty for the whole configuration.
-    pub(super) fn new(path: String, table: Map<String, Value>, problems: &'p RefCell<Problems>) -> Self {
-        Self { path, table, asked: Vec::new(), takes_any_key: false, problems }
-    }
+/// What `read` makes of the table at `path`, which is empty for the whole configuration. Every key that it has not asked for
+/// is a problem.
+pub(super) fn read_table<T>(
+    path: String,
+    table: Map<String, Value>,
+    problems: &mut Problems,
+    read: fn(&mut Section<'_>) -> T,
+) -> T {
+    let mut section = Section { path, table, asked: Vec::new(), takes_any_key: false, problems };
+    let value = read(&mut section);
+    section.reject_unknown_keys();
+    value
+}
 
+impl Section<'_> {
     /// The full name of a key of this table, as TOML writes it.
     fn path_of(&self, key: &str) -> String {
         let is_bare = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
@@ -39,13 +52,13 @@ impl<'p> Section<'p> {
         if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
     }
 
-    /// Notes a problem with a key. The first is told: what else is found wrong with the key may follow from it.
-    pub(super) fn reject(&self, key: &str, message: impl Display) {
-        self.problems.borrow_mut().entry(self.path_of(key)).or_insert_with(|| message.to_string());
+    /// Records a problem with a key.
+    pub(super) fn reject(&mut self, key: &str, message: impl Display) {
+        reject(self.problems, self.path_of(key), message);
     }
 
     /// What a result holds; an error is a problem with this key.
-    pub(super) fn accept<T>(&self, key: &str, result: Result<T, impl Display>) -> Option<T> {
+    pub(super) fn accept<T>(&mut self, key: &str, result: Result<T, impl Display>) -> Option<T> {
         result.map_err(|error| self.reject(key, error)).ok()
     }
 
@@ -61,10 +74,11 @@ impl<'p> Section<'p> {
         read: impl FnOnce(&Value) -> Result<T, String>,
     ) -> Option<T> {
         self.asked.push(key);
-        self.accept(key, read(self.raw(key)?))
+        let result = read(self.raw(key)?);
+        self.accept(key, result)
     }
 
-    /// The same for a key that must be there; `meaning` tells the person who left it out what to write.
+    /// The same for a key that must be there; `meaning` says what to write to the person who left it out.
     pub(super) fn required<T>(
         &mut self,
         key: &'static str,
@@ -77,42 +91,47 @@ impl<'p> Section<'p> {
         self.optional(key, read)
     }
 
-    /// The table under a key; an empty one when it is not there.
-    pub(super) fn table(&mut self, key: &'static str) -> Section<'p> {
-        self.optional_table(key).unwrap_or_else(|| Section::new(self.path_of(key), Map::new(), self.problems))
+    /// What `read` makes of the table under a key; of an empty one when it is not there.
+    pub(super) fn table<T>(&mut self, key: &'static str, read: fn(&mut Section<'_>) -> T) -> T {
+        let table = self.optional(key, |value| table(key, value)).unwrap_or_default();
+        read_table(self.path_of(key), table, self.problems, read)
     }
 
-    /// The table under a key, if there is one.
-    pub(super) fn optional_table(&mut self, key: &'static str) -> Option<Section<'p>> {
-        let read = |value: &Value| expected(value.as_object().cloned(), value, format_args!("a table [{key}]"));
-        let table = self.optional(key, read)?;
-        Some(Section::new(self.path_of(key), table, self.problems))
+    /// What `read` makes of the table under a key, if there is one.
+    pub(super) fn optional_table<T>(&mut self, key: &'static str, read: fn(&mut Section<'_>) -> T) -> Option<T> {
+        let table = self.optional(key, |value| table(key, value))?;
+        Some(read_table(self.path_of(key), table, self.problems, read))
     }
 
-    /// The tables of an array of tables, at least one; `meaning` tells the person who left them out what to write.
-    pub(super) fn tables(&mut self, key: &'static str, meaning: &str) -> Vec<Section<'p>> {
-        let read = |value: &Value| {
+    /// What `read` makes of each table of an array of tables, at least one; `meaning` says what to write to the person who
+    /// left them out.
+    pub(super) fn tables<T>(&mut self, key: &'static str, meaning: &str, read: fn(&mut Section<'_>) -> T) -> Vec<T> {
+        let tables = |value: &Value| {
             let tables =
                 value.as_array().and_then(|tables| tables.iter().map(|table| table.as_object().cloned()).collect());
             expected(tables, value, format_args!("tables [[{key}]]"))
         };
-        let tables: Vec<_> = self.optional(key, read).unwrap_or_default();
+        let tables: Vec<_> = self.optional(key, tables).unwrap_or_default();
         if tables.is_empty() {
             self.reject(key, format_args!("is missing; add a table [[{key}]] {meaning}"));
         }
-        let section = |(index, table)| Section::new(format!("{}[{index}]", self.path_of(key)), table, self.problems);
-        tables.into_iter().enumerate().map(section).collect()
+        let path = self.path_of(key);
+        let read = |(index, table)| read_table(format!("{path}[{index}]"), table, self.problems, read);
+        tables.into_iter().enumerate().map(read).collect()
+    }
+
+    fn reject_unknown_keys(mut self) {
+        let is_unknown = |key: &&String| !self.takes_any_key && !self.asked.contains(&key.as_str());
+        let unknown: Vec<_> = self.table.keys().filter(is_unknown).cloned().collect();
+        let known = self.asked.join(", ");
+        for key in unknown {
+            self.reject(&key, format_args!("is not a key here; there are: {known}"));
+        }
     }
 }
 
-impl Drop for Section<'_> {
-    /// Every key that was not asked for is a problem.
-    fn drop(&mut self) {
-        let is_unknown = |key: &&String| !self.takes_any_key && !self.asked.contains(&key.as_str());
-        for key in self.table.keys().filter(is_unknown) {
-            self.reject(key, format_args!("is not a key here; there are: {}", self.asked.join(", ")));
-        }
-    }
+fn table(key: &str, value: &Value) -> Result<Map<String, Value>, String> {
+    expected(value.as_object().cloned(), value, format_args!("a table [{key}]"))
 }
 
 /// What was taken of a value, or else the message that shows the value and says what was expected.

@@ -5,34 +5,29 @@ use serde_json::Value;
 
 use super::check::check;
 use super::section::{Section, boolean, list, matching, shown, text};
-use crate::session::{CredentialSource, Rule};
+use crate::session::{CredentialSource, RuleSettings};
 
-/// A rule's table.
-pub(super) struct ReadRule<'p> {
-    pub(super) section: Section<'p>,
+/// What a rule's table says.
+pub(super) struct RuleTable {
     /// Its name, also where the rest of the table cannot be used.
     pub(super) name: Option<String>,
     /// Whether its user ids are one namespace with those of other rules.
     pub(super) shares_users: bool,
     /// The rule; `None` when its table cannot be used.
-    pub(super) rule: Option<Rule>,
+    pub(super) rule: Option<RuleSettings>,
 }
 
-/// Reads all rules.
-pub(super) fn rules<'p>(root: &mut Section<'p>) -> Vec<ReadRule<'p>> {
-    root.tables("session", "that says how to recognise a login").into_iter().map(rule).collect()
-}
-
-fn rule(mut section: Section<'_>) -> ReadRule<'_> {
+/// Reads a rule's table.
+pub(super) fn rule(section: &mut Section<'_>) -> RuleTable {
     let name = section.required("name", "a short name for logs and metrics", label);
     let source = section.required("from", "\"bearer\", \"header:NAME\" or \"cookie:NAME\"", credential_source);
     let user_prefix = section.optional("user_prefix", prefix).unwrap_or_default();
     let shares_users = section.optional("shared_users", boolean).unwrap_or(false);
     let deny_users = section.optional("deny_users", list(text)).unwrap_or_default();
-    let check = check(&mut section);
+    let check = check(section);
     let parts = name.clone().zip(source).zip(check);
-    let rule = parts.map(|((name, source), check)| Rule { name, source, check, user_prefix, deny_users });
-    ReadRule { section, name, shares_users, rule }
+    let rule = parts.map(|((name, source), check)| RuleSettings { name, source, check, user_prefix, deny_users });
+    RuleTable { name, shares_users, rule }
 }
 
 /// A metric's label value.

@@ -5,21 +5,20 @@ mod routes;
 use std::error::Error;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::{Data, ServiceConfig};
 use clap::Args;
 use tracing::level_filters::LevelFilter;
 
-use crate::config::{Config, ConfiguredApp, SecretSource, Server};
+use crate::config::{AppConfig, Config, SecretSource, ServerConfig};
 use crate::http::now;
-use crate::issue::{App, Policy, RoomPolicy, Rooms};
-use crate::limit::Limiter;
+use crate::issue::{Policy, RoomPolicy, Rooms};
+use crate::limit::LimitSettings;
 use crate::server::{self, bind};
-use crate::session::{Check, ClaimRequirements, CredentialSource, JwtCheck, Keys, Pointer, Rule, VerificationKey};
+use crate::session::{CheckSettings, CredentialSource, JwtSettings, Keys, RuleSettings, VerificationKey};
 use crate::telemetry::log::{LogFormat, LogSettings};
 use crate::ticket::{Privileges, SdkAppId, SecretKey, UserId};
 use routes::{COOKIE, Demo};
@@ -45,18 +44,18 @@ pub struct DemoArgs {
 #[expect(clippy::missing_panics_doc, reason = "what is expected of constants holds")]
 pub fn run(args: DemoArgs) -> Result<(), Box<dyn Error>> {
     let id = args.sdk_app_id.unwrap_or_else(|| SdkAppId::try_from(1_400_000_000).expect("a possible SDKAppID"));
-    let source = args.secret_file.map(SecretSource::File);
-    let is_real_app = source.is_some();
-    let secret = match &source {
+    let secret_source = args.secret_file.map(SecretSource::File);
+    let is_real_app = secret_source.is_some();
+    let secret = match &secret_source {
         Some(source) => source.read_key()?,
         None => SecretKey::parse(&random_hex()).expect("64 hex digits"),
     };
     let room_policy = RoomPolicy { max_privileges: Privileges::ALL, rooms: Rooms::Any };
-    let app = App::new(id, secret, Policy { private_map_key: Some(room_policy), ..Policy::default() });
+    let policy = Policy { private_map_key: Some(room_policy), ..Policy::default() };
     let session_secret = random_hex();
     // What `serve` would read from a file.
     let config = Config {
-        server: Server {
+        server: ServerConfig {
             listen: args.listen,
             ops_listen: args.listen,
             allowed_origins: Vec::new(),
@@ -67,12 +66,12 @@ pub fn run(args: DemoArgs) -> Result<(), Box<dyn Error>> {
         },
         log: LogSettings { level: LevelFilter::INFO, format: LogFormat::for_stdout() },
         traces: None,
-        apps: vec![ConfiguredApp { app: Arc::new(app), secret: source, rules: vec![0, 1] }],
+        apps: vec![AppConfig { id, secret, secret_source, rules: vec![0, 1], policy }],
         rules: vec![
             rule("token", CredentialSource::Bearer, session_secret.as_bytes()),
             rule("cookie", CredentialSource::Cookie(COOKIE.to_owned()), session_secret.as_bytes()),
         ],
-        limiter: Limiter::default(),
+        limit: LimitSettings { per_user: None, burst: NonZeroU32::MIN, per_address: None, store: None },
         trusted_hops: 0,
     };
     let listener = bind("--listen", args.listen)?;
@@ -97,15 +96,11 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// A rule that recognises the demo's own sessions.
-fn rule(name: &str, source: CredentialSource, session_secret: &[u8]) -> Rule {
-    let check = JwtCheck {
-        keys: Keys::One(VerificationKey::from_secret(session_secret).expect("a secret of 64 bytes")),
-        requirements: ClaimRequirements::default(),
-        leeway: 30,
-        max_lifetime: 86_400,
-        user: Pointer::to("sub"),
-    };
-    Rule { name: name.to_owned(), source, check: Check::Jwt(check), user_prefix: String::new(), deny_users: Vec::new() }
+fn rule(name: &str, source: CredentialSource, session_secret: &[u8]) -> RuleSettings {
+    let key = VerificationKey::from_secret(session_secret).expect("a secret of 64 bytes");
+    let settings = JwtSettings { max_lifetime: 86_400, ..JwtSettings::default() };
+    let check = CheckSettings::Jwt(Keys::One(key), settings);
+    RuleSettings { name: name.to_owned(), source, check, user_prefix: String::new(), deny_users: Vec::new() }
 }
 
 fn welcome(demo: &Demo, address: SocketAddr, app: SdkAppId, is_real_app: bool) -> String {

@@ -28,6 +28,7 @@ pub struct App {
 }
 
 /// What an app issues, to whom and for how long.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     /// The lifetime when none is asked for.
     pub expire: Lifetime,
@@ -62,6 +63,7 @@ impl Default for Policy {
 }
 
 /// What an app's `PrivateMapKey`s may open.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoomPolicy {
     /// The most that may be granted, and what is granted when nothing is asked for.
     pub max_privileges: Privileges,
@@ -70,6 +72,7 @@ pub struct RoomPolicy {
 }
 
 /// The rooms that a `PrivateMapKey` may open.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rooms {
     /// Whichever the caller names.
     Any,

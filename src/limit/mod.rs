@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::{Duration, Instant};
 
-use crate::client::{self, RedisServer};
+use crate::client::{self, RedisServer, RedisSettings};
 use crate::ticket::{SdkAppId, UserId};
 use gcra::Gcra;
 use shared::SharedLimit;
@@ -22,6 +22,19 @@ const MAX_ADDRESSES: NonZeroUsize = NonZeroUsize::new(131_072).expect("not zero"
 /// How many times the rate of one address a whole IPv6 /48 has: that is what one customer of a provider gets, and holds
 /// 65,536 networks.
 const WIDE: u32 = 16;
+
+/// How often is too often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitSettings {
+    /// How often one user may have tickets of one app; `None`: without limit.
+    pub per_user: Option<Rate>,
+    /// How many of them at once.
+    pub burst: NonZeroU32,
+    /// How often the credentials from one address may fail; `None`: without limit.
+    pub per_address: Option<Rate>,
+    /// Where all replicas keep the limit per user; `None`: each has its own.
+    pub store: Option<RedisSettings>,
+}
 
 /// Counts requests against the limits; by default there are none.
 #[derive(Default)]
@@ -41,21 +54,19 @@ pub struct RateLimited {
 }
 
 impl Limiter {
-    /// A limiter that has counted nobody yet. It lets one user have tickets of one app at the rate `per_user`, `burst` of
-    /// them at once, and one address fail at the rate `per_address`; without a rate, as often as they like. `shared` is where
-    /// the per-user limit of all replicas is kept; without it, each has its own.
-    pub fn new(
-        per_user: Option<Rate>,
-        burst: NonZeroU32,
-        per_address: Option<Rate>,
-        shared: Option<RedisServer>,
-    ) -> Self {
-        Self {
+    /// A limiter that has counted nobody yet.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub fn new(settings: &LimitSettings) -> Result<Self, String> {
+        let LimitSettings { per_user, burst, per_address, ref store } = *settings;
+        let store = store.as_ref().map(RedisServer::new).transpose()?;
+        Ok(Self {
             users: per_user.map(|rate| Gcra::new(rate.interval, burst)),
-            shared: shared.zip(per_user).map(|(server, rate)| SharedLimit::new(server, rate.interval, burst)),
+            shared: store.zip(per_user).map(|(server, rate)| SharedLimit::new(server, rate.interval, burst)),
             addresses: per_address.map(Addresses::new),
             hash: RandomState::new(),
-        }
+        })
     }
 
     /// Counts a ticket for `user`.
@@ -202,6 +213,13 @@ impl Network {
 mod tests {
     use super::*;
 
+    fn limiter(per_user: Option<&str>, burst: u32, per_address: Option<&str>) -> Limiter {
+        let rate = |text: Option<&str>| text.map(|text| text.parse().expect("a rate"));
+        let burst = NonZeroU32::new(burst).expect("not zero");
+        let (per_user, per_address) = (rate(per_user), rate(per_address));
+        Limiter::new(&LimitSettings { per_user, burst, per_address, store: None }).expect("a limiter")
+    }
+
     fn network(text: &str) -> Network {
         Network::of(text.parse().expect("an address"))
     }
@@ -225,8 +243,7 @@ mod tests {
 
     #[test]
     fn a_whole_ipv6_48_is_limited_at_sixteen_times_the_rate() {
-        let rate = "3/h".parse().expect("a rate");
-        let limiter = Limiter::new(None, NonZeroU32::MIN, Some(rate), None);
+        let limiter = limiter(None, 1, Some("3/h"));
         let host = |network: u16| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, network, 0, 0, 0, 1));
         let failures = (0..100).take_while(|network| limiter.admit_address(host(*network)).map(drop).is_ok()).count();
         assert_eq!(failures, 3 * 16);
@@ -235,8 +252,7 @@ mod tests {
 
     #[test]
     fn an_address_is_limited_by_its_failures_and_no_other_is() {
-        let rate = "3/h".parse().expect("a rate");
-        let limiter = Limiter::new(None, NonZeroU32::MIN, Some(rate), None);
+        let limiter = limiter(None, 1, Some("3/h"));
         let host = |number| IpAddr::V4(Ipv4Addr::from_bits(number));
         for _ in 0..3 {
             limiter.admit_address(host(1)).expect("no failure yet").disarm();
@@ -249,8 +265,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_user_is_limited_for_each_app_alone() {
-        let rate = "1/h".parse().expect("a rate");
-        let limiter = Limiter::new(Some(rate), NonZeroU32::MIN.saturating_add(1), None, None);
+        let limiter = limiter(Some("1/h"), 2, None);
         let app = |number: u64| SdkAppId::try_from(number).expect("an SDKAppID");
         let (alice, bob): (UserId, UserId) = ("alice".parse().expect("a user"), "bob".parse().expect("a user"));
         for _ in 0..2 {

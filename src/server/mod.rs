@@ -19,9 +19,12 @@ use futures_util::TryFutureExt;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
-use crate::config::{Config, ConfiguredApp, Server};
+use crate::config::{AppConfig, Config, ServerConfig};
 use crate::http::routes::{ops, tickets};
 use crate::http::{ServedApp, State};
+use crate::issue::App;
+use crate::limit::{LimitSettings, Limiter};
+use crate::session::{Rule, RuleSettings};
 use crate::telemetry::log::{DroppedLines, Log};
 use crate::telemetry::metrics::Metrics;
 use connection::HEADER_TIMEOUT;
@@ -31,11 +34,11 @@ use secrets::SecretWatcher;
 /// Logs and runs the service until it ends, and the log to its own end.
 ///
 /// # Errors
-/// When the log cannot be started, or the service fails.
+/// When the log cannot be started, or the service cannot be built or fails.
 pub fn run(config: Config, serve: impl AsyncFnOnce(Service) -> io::Result<()>) -> io::Result<()> {
     let log = Log::start(&config.log, config.traces.as_ref())?;
-    let service = Service::new(config, log.dropped.clone());
-    let result = System::new().block_on(serve(service));
+    let service = Service::new(config, log.dropped.clone()).map_err(io::Error::other);
+    let result = service.and_then(|service| System::new().block_on(serve(service)));
     log.end();
     result
 }
@@ -46,26 +49,33 @@ const _: () = assert!(POLL.as_secs() < 2, "a changed secret is in use within 2 s
 
 /// The service, built and not yet running.
 pub struct Service {
-    server: Server,
+    server: ServerConfig,
     state: Data<State>,
     secrets: SecretWatcher,
 }
 
 impl Service {
     /// Builds what the configuration describes.
-    pub fn new(config: Config, dropped: DroppedLines) -> Self {
+    ///
+    /// # Errors
+    /// When the client of a rule or of the limit's store cannot be made; the text names it.
+    pub fn new(config: Config, dropped: DroppedLines) -> Result<Self, String> {
+        let rules = config.rules.into_iter().map(build_rule).collect::<Result<_, _>>()?;
+        let limiter = build_limiter(&config.limit)?;
         let metrics = Metrics::default();
         if let Some(collector) = platform::process_collector() {
             metrics.register(collector);
         }
-        let served = |ConfiguredApp { app, rules, .. }: &ConfiguredApp| {
-            metrics.show_key(app.id, None, app.signer().key.fingerprint());
-            ServedApp { app: Arc::clone(app), rules: rules.clone(), metrics: metrics.app(app.id) }
-        };
-        let apps = config.apps.iter().map(served).collect();
+        let (mut apps, mut secrets) = (Vec::new(), Vec::new());
+        for AppConfig { id, secret, secret_source, rules, policy } in config.apps {
+            metrics.show_key(id, None, secret.fingerprint());
+            let app = Arc::new(App::new(id, secret, policy));
+            secrets.extend(secret_source.map(|source| (Arc::clone(&app), source)));
+            apps.push(ServedApp { app, rules, metrics: metrics.app(id) });
+        }
         let origins = config.server.allowed_origins.clone();
-        let state = State::new(apps, config.rules, origins, config.limiter, config.trusted_hops, metrics, dropped);
-        Self { server: config.server, state: Data::new(state), secrets: SecretWatcher::new(config.apps) }
+        let state = State::new(apps, rules, origins, limiter, config.trusted_hops, metrics, dropped);
+        Ok(Self { server: config.server, state: Data::new(state), secrets: SecretWatcher::new(secrets) })
     }
 
     /// Serves both listeners until a signal ends the process.
@@ -73,7 +83,7 @@ impl Service {
     /// # Errors
     /// When a listener cannot be bound, or a server fails.
     pub async fn serve(self) -> io::Result<()> {
-        let Server { listen, workers, max_connections, drain, .. } = self.server;
+        let ServerConfig { listen, workers, max_connections, drain, .. } = self.server;
         let max_connections = within_descriptors(max_connections);
         let listener = bind("server.listen", listen)?;
         let address = listener.local_addr()?;
@@ -134,6 +144,17 @@ impl Service {
         shutdown::drain(&self.server, &self.state, &handle, &mut shutdown).await;
         Ok(())
     }
+}
+
+/// A rule with its clients; an error names it.
+pub(crate) fn build_rule(settings: RuleSettings) -> Result<Rule, String> {
+    let name = settings.name.clone();
+    Rule::new(settings).map_err(|error| format!("session rule \"{name}\": {error}"))
+}
+
+/// The limits with their store; an error names its key.
+pub(crate) fn build_limiter(settings: &LimitSettings) -> Result<Limiter, String> {
+    Limiter::new(settings).map_err(|error| format!("limit.store: {error}"))
 }
 
 /// Serves `routes` by one worker on a thread of its own, so that probes are answered while the public side is saturated.

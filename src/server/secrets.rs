@@ -1,29 +1,30 @@
 //! Follows the files that the apps' secrets are in.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use tracing::{error, info};
 
-use crate::config::ConfiguredApp;
+use crate::config::SecretSource;
+use crate::issue::App;
 use crate::telemetry::metrics::Metrics;
 use crate::ticket::SdkAppId;
 
-/// The apps whose secrets may change.
+/// The apps whose secrets may change, each with where its secret is.
 pub(super) struct SecretWatcher {
-    apps: Vec<ConfiguredApp>,
+    apps: Vec<(Arc<App>, SecretSource)>,
     /// Why an app's secret could not be read the last time; logged once, counted each time.
     last_error: HashMap<SdkAppId, String>,
 }
 
 impl SecretWatcher {
-    pub(super) fn new(apps: Vec<ConfiguredApp>) -> Self {
+    pub(super) fn new(apps: Vec<(Arc<App>, SecretSource)>) -> Self {
         Self { apps, last_error: HashMap::new() }
     }
 
     /// Reads the apps' secrets again and uses those that have changed; one that cannot be used changes nothing.
     pub(super) fn reload(&mut self, metrics: &Metrics) {
-        for ConfiguredApp { app, secret, .. } in &self.apps {
-            let Some(source) = secret else { continue };
+        for (app, source) in &self.apps {
             let (id, old) = (app.id.get(), app.signer());
             match source.read_key() {
                 Ok(secret) => {

@@ -8,13 +8,13 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::platform::ShutdownSignal;
-use crate::config::Server;
+use crate::config::ServerConfig;
 use crate::http::State;
 use crate::telemetry::log::FLUSH;
 
 /// Takes new connections for `lame_duck`, since Kubernetes routes for seconds after its signal; then finishes what is in
 /// flight. Ends within `drain`, of which the log's end is a part, or at a second signal.
-pub(super) async fn drain(server: &Server, state: &State, handle: &ServerHandle, signal: &mut ShutdownSignal) {
+pub(super) async fn drain(server: &ServerConfig, state: &State, handle: &ServerHandle, signal: &mut ShutdownSignal) {
     state.draining.store(true, Ordering::Relaxed);
     let drained = async {
         sleep(server.lame_duck).await;

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::error::Denial;
 
 /// How a session id is wrapped.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CookieEncoding {
     /// It is the credential itself.
     None,
@@ -71,7 +72,7 @@ mod tests {
 
     #[test]
     fn express_cookies_need_a_signature_by_one_of_the_secrets() {
-        let encoding = CookieEncoding::Express(["new", "old"].map(|secret| Zeroizing::new(secret.to_owned())).to_vec());
+        let encoding = CookieEncoding::Express(["new", "old"].map(|secret| secret.to_owned().into()).to_vec());
         for secret in ["new", "old"] {
             assert_eq!(encoding.decode(&signed(ID, secret)).as_deref(), Ok(ID));
         }

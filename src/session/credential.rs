@@ -3,7 +3,7 @@
 use super::error::Denial;
 
 /// Where a rule finds the credential in a request.
-#[derive(PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CredentialSource {
     /// The cookie of this name.
     Cookie(String),

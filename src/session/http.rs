@@ -1,5 +1,7 @@
 //! The `http` check: asks the customer's own back end who it is, the way nginx's `auth_request` does.
 
+use std::time::Duration;
+
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{Method, Request};
 use url::Url;
@@ -10,11 +12,12 @@ use super::document::{Conditions, Document, Pointer};
 use super::error::{CheckError, Denial, Fault};
 use super::jwt::claims::ends_at;
 use super::session::Session;
-use crate::client::{self, HttpClient};
+use crate::client::{self, HttpClient, HttpSettings};
 use crate::ticket::UnixTime;
 
-/// Asks one back end.
-pub struct HttpCheck {
+/// What is asked of which back end, and what its answers mean.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HttpCheckSettings {
     /// What is asked; nothing of the caller's request gets into it.
     pub url: Url,
     /// GET or POST.
@@ -27,13 +30,29 @@ pub struct HttpCheck {
     pub require: Conditions,
     /// Values that mean "not logged in".
     pub deny: Conditions,
-    /// Who is asked.
-    pub backend: HttpClient,
-    /// The sessions that it has recognised lately.
-    pub cache: AnswerCache,
+    /// How the back end is reached.
+    pub backend: HttpSettings,
+    /// How long a recognised session is remembered; zero: not at all.
+    pub cache: Duration,
+}
+
+/// Asks one back end.
+pub struct HttpCheck {
+    settings: HttpCheckSettings,
+    client: HttpClient,
+    cache: AnswerCache,
 }
 
 impl HttpCheck {
+    /// A check that has asked nothing yet.
+    ///
+    /// # Errors
+    /// As for [`HttpClient::new`].
+    pub fn new(settings: HttpCheckSettings) -> Result<Self, String> {
+        let client = HttpClient::new(&settings.backend)?;
+        Ok(Self { client, cache: AnswerCache::new(settings.cache), settings })
+    }
+
     /// Asks who presents `credential`, sending it on as it came in from `source`.
     ///
     /// # Errors
@@ -67,7 +86,7 @@ impl HttpCheck {
         credential: Option<(&CredentialSource, &PresentedCredential)>,
         request_id: &str,
     ) -> Result<Vec<u8>, CheckError> {
-        let request = Request::builder().method(&self.method).uri(self.url.as_str());
+        let request = Request::builder().method(&self.settings.method).uri(self.settings.url.as_str());
         let mut request = request.header("x-request-id", request_id);
         if let Some((source, credential)) = credential {
             let credential = credential.as_str();
@@ -77,7 +96,7 @@ impl HttpCheck {
                 CredentialSource::Bearer => request.header(AUTHORIZATION, format!("Bearer {credential}")),
             };
         }
-        match self.backend.ask(request, "").await {
+        match self.client.ask(request, "").await {
             Ok(answer) => Ok(answer),
             Err(client::Error::Status(401 | 403)) => Err(Denial::BackendDenied.into()),
             Err(error) => Err(error.into()),
@@ -85,15 +104,16 @@ impl HttpCheck {
     }
 
     fn validate(&self, answer: &[u8], now: UnixTime) -> Result<Session, CheckError> {
+        let HttpCheckSettings { user, expires, require, deny, .. } = &self.settings;
         let document = Document::parse(answer).map_err(|_| Fault::NotJson)?;
-        if self.deny.any_holds(&document) {
+        if deny.any_holds(&document) {
             return Err(Denial::BackendDenied.into());
         }
-        if !self.require.all_hold(&document) {
+        if !require.all_hold(&document) {
             return Err(Fault::Requirement.into());
         }
-        let subject = document.subject(&self.user)?;
-        let ends_at = ends_at(self.expires.as_ref().and_then(|expires| document.at(expires)), now)?;
+        let subject = document.subject(user)?;
+        let ends_at = ends_at(expires.as_ref().and_then(|expires| document.at(expires)), now)?;
         Ok(Session { subject, ends_at, document })
     }
 }

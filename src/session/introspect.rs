@@ -1,5 +1,7 @@
 //! The `introspect` check: asks an authorization server about a token (RFC 7662).
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use form_urlencoded::{Serializer, byte_serialize};
@@ -15,14 +17,15 @@ use super::document::{Document, Pointer};
 use super::error::{CheckError, Denial, Fault};
 use super::jwt::claims::{ClaimRequirements, ends_at, named_time};
 use super::session::Session;
-use crate::client::HttpClient;
+use crate::client::{HttpClient, HttpSettings};
 use crate::ticket::UnixTime;
 
 /// How far the endpoint's clock may be ahead, in seconds.
 const LEEWAY: u64 = 30;
 
-/// Asks one introspection endpoint.
-pub struct IntrospectCheck {
+/// Which introspection endpoint is asked, and what its answers must say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IntrospectSettings {
     /// The introspection endpoint.
     pub url: Url,
     /// Our own client's id there.
@@ -36,13 +39,29 @@ pub struct IntrospectCheck {
     pub requirements: ClaimRequirements,
     /// Where the user is in the answer.
     pub user: Pointer,
-    /// Who is asked.
-    pub backend: HttpClient,
-    /// The active tokens that it was asked about lately.
-    pub cache: AnswerCache,
+    /// How the endpoint is reached.
+    pub backend: HttpSettings,
+    /// How long an active token is remembered; zero: not at all.
+    pub cache: Duration,
+}
+
+/// Asks one introspection endpoint.
+pub struct IntrospectCheck {
+    settings: IntrospectSettings,
+    client: HttpClient,
+    cache: AnswerCache,
 }
 
 impl IntrospectCheck {
+    /// A check that has asked nothing yet.
+    ///
+    /// # Errors
+    /// As for [`HttpClient::new`].
+    pub fn new(settings: IntrospectSettings) -> Result<Self, String> {
+        let client = HttpClient::new(&settings.backend)?;
+        Ok(Self { client, cache: AnswerCache::new(settings.cache), settings })
+    }
+
     /// Asks whether `credential` is an active token, and whose.
     ///
     /// # Errors
@@ -71,22 +90,23 @@ impl IntrospectCheck {
     }
 
     async fn ask(&self, token: &str, request_id: &str) -> Result<Vec<u8>, CheckError> {
-        let (id, secret) = (self.client_id.as_str(), self.client_secret.as_str());
+        let IntrospectSettings { url, client_id: id, client_secret: secret, .. } = &self.settings;
         let mut form = Serializer::new(String::new());
         form.append_pair("token", token).append_pair("token_type_hint", "access_token");
-        let mut request = Request::post(self.url.as_str()).header("x-request-id", request_id);
+        let mut request = Request::post(url.as_str()).header("x-request-id", request_id);
         request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
-        if self.secret_in_form {
+        if self.settings.secret_in_form {
             form.append_pair("client_id", id).append_pair("client_secret", secret);
         } else {
             // RFC 6749 wants both form-encoded first.
             let client = STANDARD.encode(format!("{}:{}", form_encoded(id), form_encoded(secret)));
             request = request.header(AUTHORIZATION, format!("Basic {client}"));
         }
-        Ok(self.backend.ask(request, form.finish()).await?)
+        Ok(self.client.ask(request, form.finish()).await?)
     }
 
     fn validate(&self, answer: &[u8], now: UnixTime) -> Result<Session, CheckError> {
+        let IntrospectSettings { requirements, user, .. } = &self.settings;
         let answer = Document::parse(answer).map_err(|_| Fault::NotJson)?;
         match answer.get("active") {
             Some(Value::Bool(true)) => {}
@@ -97,9 +117,9 @@ impl IntrospectCheck {
         if named_time(answer.get("nbf"), Fault::NotBefore)?.is_some_and(|time| time > now.plus(LEEWAY)) {
             return Err(Denial::NotYetValid.into());
         }
-        self.requirements.verify_kind(&answer)?;
-        self.requirements.verify(&answer, "client_id")?;
-        Ok(Session { subject: answer.subject(&self.user)?, ends_at, document: answer })
+        requirements.verify_kind(&answer)?;
+        requirements.verify(&answer, "client_id")?;
+        Ok(Session { subject: answer.subject(user)?, ends_at, document: answer })
     }
 }
 

@@ -10,14 +10,15 @@ use super::credential::PresentedCredential;
 use super::document::{Conditions, Document, Pointer};
 use super::error::{CheckError, Denial, Fault};
 use super::session::Session;
-use crate::client::{self, Deadline, RedisServer};
+use crate::client::{self, Deadline, RedisServer, RedisSettings};
 use crate::ticket::UnixTime;
 
 /// The longest value that is read, in bytes.
 const MAX_VALUE: usize = 64 * 1024;
 
-/// Reads sessions from one Redis.
-pub struct RedisCheck {
+/// Where sessions are in which Redis, and what their values are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RedisCheckSettings {
     /// How the session's id is wrapped in the credential.
     pub encoding: CookieEncoding,
     /// The session's key, around its id.
@@ -32,13 +33,14 @@ pub struct RedisCheck {
     pub deny_if_exists: Option<KeyTemplate>,
     /// Members of a JSON value that must have these values.
     pub require: Conditions,
-    /// Where the sessions are.
-    pub server: RedisServer,
-    /// How many may be read at once.
-    pub slots: Semaphore,
+    /// How the server is reached.
+    pub server: RedisSettings,
+    /// How many sessions may be read at once.
+    pub max_in_flight: usize,
 }
 
 /// What a session's value is.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decode {
     /// The subject itself.
     Text,
@@ -49,7 +51,7 @@ pub enum Decode {
 }
 
 /// A key with a variable part; it begins with a literal, so that it cannot reach another family's keys.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyTemplate {
     before: String,
     after: String,
@@ -68,13 +70,29 @@ impl KeyTemplate {
     }
 }
 
+/// Reads sessions from one Redis.
+pub struct RedisCheck {
+    settings: RedisCheckSettings,
+    server: RedisServer,
+    slots: Semaphore,
+}
+
 impl RedisCheck {
+    /// A check that has read nothing yet.
+    ///
+    /// # Errors
+    /// As for [`RedisServer::new`].
+    pub fn new(settings: RedisCheckSettings) -> Result<Self, String> {
+        let server = RedisServer::new(&settings.server)?;
+        Ok(Self { server, slots: Semaphore::new(settings.max_in_flight), settings })
+    }
+
     /// Reads the session whose id `credential` holds.
     ///
     /// # Errors
     /// Denied when it is not there or not what it should be; a fault when Redis does not answer.
     pub async fn check(&self, credential: &PresentedCredential, now: UnixTime) -> Result<Session, CheckError> {
-        let id = self.encoding.decode(credential.as_str())?;
+        let id = self.settings.encoding.decode(credential.as_str())?;
         if !is_session_id(&id) {
             return Err(Denial::SessionId.into());
         }
@@ -91,7 +109,7 @@ impl RedisCheck {
         if let Err(CheckError::Fault(fault)) = self.read("usersig-probe-000", UnixTime::from_secs(0)).await {
             return Err(fault);
         }
-        if let Some(template) = &self.deny_if_exists
+        if let Some(template) = &self.settings.deny_if_exists
             && let Err(CheckError::Fault(fault)) =
                 self.exists(&template.with("usersig-probe"), self.server.deadline()).await
         {
@@ -101,8 +119,8 @@ impl RedisCheck {
     }
 
     async fn read(&self, id: &str, now: UnixTime) -> Result<Session, CheckError> {
-        let (key, deadline) = (self.key.with(id), self.server.deadline());
-        let (value, left) = match &self.field {
+        let (key, deadline) = (self.settings.key.with(id), self.server.deadline());
+        let (value, left) = match &self.settings.field {
             Some(field) => self.read_field(&key, field, deadline).await?,
             None => self.read_string(&key, deadline).await?,
         };
@@ -110,7 +128,7 @@ impl RedisCheck {
             return Err(Fault::LongValue(MAX_VALUE).into());
         }
         let session = self.validate(value, left, now)?;
-        if let Some(template) = &self.deny_if_exists
+        if let Some(template) = &self.settings.deny_if_exists
             && self.exists(&template.with(&session.subject), deadline).await?
         {
             return Err(Denial::Disabled.into());
@@ -168,7 +186,7 @@ impl RedisCheck {
             -1 => None,
             left => {
                 let left = Duration::from_millis(u64::try_from(left).map_err(|_| Denial::UnknownSession)?);
-                let left = left.checked_sub(self.min_ttl).ok_or(Denial::AboutToExpire)?;
+                let left = left.checked_sub(self.settings.min_ttl).ok_or(Denial::AboutToExpire)?;
                 Some(now.plus(left.as_secs()))
             }
         };
@@ -177,12 +195,12 @@ impl RedisCheck {
             Ok(text) => Ok((text.to_owned(), Document::default())),
             Err(_) => Err(Denial::WrongValue),
         };
-        let (subject, document) = match &self.decode {
+        let (subject, document) = match &self.settings.decode {
             Decode::Text => text(&value)?,
             Decode::JavaString => text(java_string(&value).ok_or(Denial::WrongValue)?)?,
             Decode::Json(user) => {
                 let document = Document::parse(&value).map_err(|_| Denial::WrongValue)?;
-                if !self.require.all_hold(&document) {
+                if !self.settings.require.all_hold(&document) {
                     return Err(Denial::Requirement);
                 }
                 (document.subject(user)?, document)

@@ -4,29 +4,58 @@ use std::sync::Arc;
 
 use super::credential::{CredentialSource, PresentedCredential};
 use super::error::{CheckError, Denial, Fault};
-use super::http::HttpCheck;
-use super::introspect::IntrospectCheck;
-use super::jwt::key_set::KeySet;
-use super::jwt::{JwtCheck, Keys};
-use super::redis::{Decode, RedisCheck};
+use super::http::{HttpCheck, HttpCheckSettings};
+use super::introspect::{IntrospectCheck, IntrospectSettings};
+use super::jwt::key_set::{KeySet, KeySetSettings};
+use super::jwt::{JwtCheck, JwtSettings, Keys};
+use super::redis::{Decode, RedisCheck, RedisCheckSettings};
 use super::session::Session;
 use crate::ticket::UnixTime;
 
-/// One way to recognise a session.
-pub struct Rule {
+/// One way to recognise a session; `C` is what the credential must pass.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule<C = Check> {
     /// The name that logs and metrics show.
     pub name: String,
     /// Where the credential is found.
     pub source: CredentialSource,
     /// What it must pass.
-    pub check: Check,
+    pub check: C,
     /// The user ids that this rule yields begin with this.
     pub user_prefix: String,
     /// Subjects that mean "no one".
     pub deny_users: Vec<String>,
 }
 
+/// A rule as it is configured.
+pub type RuleSettings = Rule<CheckSettings>;
+
+impl RuleSettings {
+    /// Whether the check returns a document that policies can read, and not the subject alone.
+    pub fn has_document(&self) -> bool {
+        match &self.check {
+            CheckSettings::Redis(settings) => matches!(settings.decode, Decode::Json(_)),
+            CheckSettings::Jwt(..) | CheckSettings::Introspect(_) | CheckSettings::Http(_) => true,
+        }
+    }
+}
+
 impl Rule {
+    /// A rule with its clients, which have asked nothing yet.
+    ///
+    /// # Errors
+    /// When a client cannot be made.
+    pub fn new(settings: RuleSettings) -> Result<Self, String> {
+        let Rule { name, source, check, user_prefix, deny_users } = settings;
+        let check = match check {
+            CheckSettings::Jwt(keys, settings) => Check::Jwt(JwtCheck::new(keys, settings)?),
+            CheckSettings::Redis(settings) => Check::Redis(RedisCheck::new(settings)?),
+            CheckSettings::Introspect(settings) => Check::Introspect(IntrospectCheck::new(settings)?),
+            CheckSettings::Http(settings) => Check::Http(HttpCheck::new(settings)?),
+        };
+        Ok(Self { name, source, check, user_prefix, deny_users })
+    }
+
     /// Asks who presents `credential`; a back end is told the `request_id`.
     ///
     /// # Errors
@@ -49,14 +78,6 @@ impl Rule {
         Ok(session)
     }
 
-    /// Whether the check returns a document that policies can read, and not the subject alone.
-    pub fn has_document(&self) -> bool {
-        match &self.check {
-            Check::Redis(RedisCheck { decode, .. }) => matches!(decode, Decode::Json(_)),
-            Check::Jwt(_) | Check::Introspect(_) | Check::Http(_) => true,
-        }
-    }
-
     /// The key set that must be kept fresh for this rule, if it has one.
     pub fn key_set(&self) -> Option<&Arc<KeySet>> {
         match &self.check {
@@ -74,6 +95,16 @@ impl Rule {
             Check::Http(check) => Some(check.probe().await),
         }
     }
+}
+
+/// The kinds of check, as they are configured.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "as of [`Check`]")]
+pub enum CheckSettings {
+    Jwt(Keys<KeySetSettings>, JwtSettings),
+    Redis(RedisCheckSettings),
+    Introspect(IntrospectSettings),
+    Http(HttpCheckSettings),
 }
 
 /// The kinds of check.

@@ -29,6 +29,7 @@ const QUEUE_LINES: usize = 8192;
 pub const FLUSH: Duration = Duration::from_secs(1);
 
 /// What to log, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
     /// The least important level that is logged.
     pub level: LevelFilter,

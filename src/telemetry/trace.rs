@@ -14,6 +14,7 @@ pub const TARGET: &str = "usersig::trace";
 pub const TRACEPARENT: &str = "traceparent";
 
 /// Where traces go, and how many.
+#[derive(Debug, Clone, PartialEq)]
 pub struct TraceSettings {
     /// The collector's base URL; spans go to `/v1/traces` below it.
     pub endpoint: Url,

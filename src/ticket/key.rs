@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 /// The secret of an app: 64 hex digits, wiped from memory when dropped.
 ///
 /// The HMAC is keyed with the digits as text, not with the bytes that they encode.
-#[derive(PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretKey {
     digits: Zeroizing<String>,
     fingerprint: String,
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn names_what_is_not_a_secret() {
-        let refusal = |text: &str| SecretKey::parse(text).err().expect("not a secret");
+        let refusal = |text: &str| SecretKey::parse(text).expect_err("not a secret");
         assert!(refusal(" \n").starts_with("is empty"));
         assert!(refusal("-----BEGIN PRIVATE KEY-----\nMIG").starts_with("is a PEM private key"));
         assert!(refusal("abc").starts_with("is 3 characters and not 64 hex digits"));

@@ -1,10 +1,10 @@
-//! What holds a secret, a credential or a ticket has no Debug form, so none can be shown by accident.
+//! What holds a secret, a credential or a ticket has no Debug form, or one that leaves it out, so none can be shown by
+//! accident.
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
 
 use usersig::client::{HttpClient, RedisServer};
-use usersig::config::{Config, ConfiguredApp};
 use usersig::http::State;
 use usersig::issue::{App, Issued};
 use usersig::limit::Limiter;
@@ -30,20 +30,15 @@ macro_rules! debug_forms {
 }
 
 #[test]
-fn what_holds_secrets_credentials_or_tickets_has_no_debug_form() {
+fn what_holds_credentials_tickets_or_secrets_in_use_has_no_debug_form() {
     let forms = debug_forms![
-        SecretKey,
         Signer,
         App,
         UnverifiedTicket,
         Issued,
-        Config,
-        ConfiguredApp,
         Limiter,
         PresentedCredential,
-        VerificationKey,
         KeySet,
-        CookieEncoding,
         HttpClient,
         RedisServer,
         JwtCheck,
@@ -60,5 +55,19 @@ fn what_holds_secrets_credentials_or_tickets_has_no_debug_form() {
     ];
     for (name, has_one) in forms {
         assert_eq!(has_one, name == "String", "{name}");
+    }
+}
+
+/// The whole configuration is printed in a test beside it.
+#[test]
+fn what_is_configured_shows_no_secret_in_its_debug_form() {
+    const DIGITS: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    for shown in [
+        format!("{:?}", CookieEncoding::Express(vec![DIGITS.to_owned().into()])),
+        format!("{:?}", SecretKey::parse(DIGITS).expect("a secret")),
+        format!("{:?}", VerificationKey::from_secret(DIGITS.as_bytes()).expect("a secret")),
+    ] {
+        let bytes = format!("{:?}", &DIGITS.as_bytes()[..4]);
+        assert!(!shown.contains(&DIGITS[..16]) && !shown.contains(bytes.trim_matches(['[', ']'])), "{shown}");
     }
 }

@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
-use usersig::session::{ClaimRequirements, Denial, JwtCheck, VerificationKey, parse_algorithms};
+use usersig::session::{ClaimRequirements, Denial, JwtCheck, JwtSettings, Keys, VerificationKey, parse_algorithms};
 
 use crate::rule::{check, rule_of};
 use crate::support::clock::now;
@@ -19,7 +19,14 @@ use crate::support::{APP, SESSION_SECRET};
 
 /// A rule on the shared secret.
 fn shared() -> JwtCheck {
-    rule_of(VerificationKey::from_secret(SESSION_SECRET.as_bytes()).expect("a secret"))
+    requiring(ClaimRequirements::default())
+}
+
+/// The same with requirements of its own.
+fn requiring(requirements: ClaimRequirements) -> JwtCheck {
+    let key = VerificationKey::from_secret(SESSION_SECRET.as_bytes()).expect("a secret");
+    let settings = JwtSettings { requirements, ..JwtSettings::default() };
+    JwtCheck::new(Keys::One(key), settings).expect("a key needs no client")
 }
 
 /// A rule on a public key, with these algorithms.
@@ -252,10 +259,7 @@ fn item_3_7_only_utf_8_and_no_name_twice() {
 #[test]
 fn item_3_8_the_issuer_is_compared_exactly_and_there_is_a_subject() {
     let issuer = || Some("https://idp.example.com".to_owned());
-    let rule = || JwtCheck {
-        requirements: ClaimRequirements { issuer: issuer(), ..ClaimRequirements::default() },
-        ..shared()
-    };
+    let rule = || requiring(ClaimRequirements { issuer: issuer(), ..ClaimRequirements::default() });
     assert_eq!(check(&rule(), &token(json!({"iss": "https://idp.example.com"}))), Ok("alice".to_owned()));
     for issuer in [
         json!(null),
@@ -285,10 +289,7 @@ fn item_3_8_the_issuer_is_compared_exactly_and_there_is_a_subject() {
 #[test]
 fn item_3_9_the_audience_is_demanded() {
     let audience = || vec!["im".to_owned()];
-    let rule = || JwtCheck {
-        requirements: ClaimRequirements { audience: audience(), ..ClaimRequirements::default() },
-        ..shared()
-    };
+    let rule = || requiring(ClaimRequirements { audience: audience(), ..ClaimRequirements::default() });
     for audience in [json!("im"), json!(["web", "im"])] {
         assert_eq!(check(&rule(), &token(json!({"aud": audience}))), Ok("alice".to_owned()));
     }
@@ -385,10 +386,7 @@ fn item_3_12_other_kinds_of_token_are_refused() {
         assert_eq!(check(&shared(), &token(kind.clone())), Err(Denial::TokenType), "{kind}");
     }
     let issuer = || Some("https://idp.example.com".to_owned());
-    let rule = || JwtCheck {
-        requirements: ClaimRequirements { issuer: issuer(), ..ClaimRequirements::default() },
-        ..shared()
-    };
+    let rule = || requiring(ClaimRequirements { issuer: issuer(), ..ClaimRequirements::default() });
     for id_token in [
         json!({"nonce": "n-0S6_WzA2Mj"}),
         json!({"at_hash": "77QmUPtjPfzWtF2AnpK9RQ"}),

@@ -1,22 +1,14 @@
 //! The `jwt` rule as a function: a rule and a token in, the user or the reason out.
 
 use actix_web::rt::System;
-use usersig::session::{
-    CheckError, ClaimRequirements, Denial, JwtCheck, Keys, Pointer, PresentedCredential, VerificationKey,
-};
+use usersig::session::{CheckError, Denial, JwtCheck, JwtSettings, Keys, PresentedCredential, VerificationKey};
 use usersig::ticket::UnixTime;
 
 use crate::support::clock::now;
 
-/// The usual rule around a key.
+/// The default rule around a key.
 pub(crate) fn rule_of(key: VerificationKey) -> JwtCheck {
-    JwtCheck {
-        keys: Keys::One(key),
-        requirements: ClaimRequirements::default(),
-        leeway: 30,
-        max_lifetime: 400 * 86_400,
-        user: Pointer::to("sub"),
-    }
+    JwtCheck::new(Keys::One(key), JwtSettings::default()).expect("a key needs no client")
 }
 
 /// Whom `token` names, or why nobody.

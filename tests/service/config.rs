@@ -388,3 +388,17 @@ fn the_path_may_come_from_the_environment_and_must_come_from_somewhere() {
         assert!(finished.stderr.contains("--config"), "{finished:?}");
     }
 }
+
+/// A configuration can be checked anywhere; what runs needs the certificates of authorities.
+#[test]
+fn what_cannot_be_built_ends_the_start_with_the_name_of_its_rule() {
+    let config = [parts::ONE_APP, "[[session]]\nname = \"backend\"\nfrom = \"bearer\"\n", RULES[2]].concat();
+    let setup = Setup::new(config).env("SSL_CERT_FILE", "{dir}/none.pem").env("SSL_CERT_DIR", "{dir}/none");
+    assert_eq!(setup.check().code, Some(0));
+    for command in [&["check", "--probe"][..], &["serve"]] {
+        let finished = setup.run(command).finish();
+        assert_eq!(finished.code, Some(1), "{finished:?}");
+        assert!(finished.stderr.starts_with("usersig: session rule \"backend\": no HTTP client"), "{finished:?}");
+        assert_eq!(finished.stderr.lines().count(), 1, "{finished:?}");
+    }
+}

@@ -115,7 +115,7 @@ fn a_room_closes_early_rather_than_never_when_its_field_is_full() {
 
 #[test]
 fn secrets() {
-    let refusal = |text: &str| SecretKey::parse(text).err().expect("no secret");
+    let refusal = |text: &str| SecretKey::parse(text).expect_err("no secret");
     assert!(refusal("").starts_with("is empty;"));
     assert!(refusal("-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49").starts_with("is a PEM private key of"));
     let not_hex = |length| format!("is {length} characters and not 64 hex digits;");

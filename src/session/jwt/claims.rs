@@ -46,7 +46,7 @@ const OTHER_TYPES: [&str; 9] =
     ["refresh", "refreshtoken", "reset", "mfa", "2fa", "id", "idtoken", "registration", "logout"];
 
 /// What a rule requires of those who issued a token and whom it is for. An empty list admits any or none.
-#[derive(Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct ClaimRequirements {
     /// The `iss` that must be named.
     pub issuer: Option<String>,

@@ -25,7 +25,7 @@ use url::Url;
 
 use super::UnverifiedToken;
 use super::jwks::Jwks;
-use crate::client::{self, HttpClient};
+use crate::client::{self, HttpClient, HttpSettings};
 use crate::session::document::Document;
 use crate::session::error::{CheckError, Denial, Fault};
 
@@ -42,6 +42,7 @@ const USUAL_LIFETIME: Duration = Duration::from_secs(3600);
 const MAX_BODY: usize = 256 * 1024;
 
 /// Where a key set comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
     /// A JWKS file.
     File(PathBuf),
@@ -51,13 +52,36 @@ pub enum KeySource {
     Issuer(String, Url),
 }
 
+/// Where the keys of one issuer come from, and what they may be used for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeySetSettings {
+    /// Where the set comes from.
+    pub source: KeySource,
+    /// What its keys may be used with, of one family.
+    pub algorithms: Vec<Algorithm>,
+    /// How long a set serves while no other can be obtained.
+    pub max_stale: Duration,
+    /// How the issuer is reached.
+    pub backend: HttpSettings,
+}
+
+impl KeySetSettings {
+    /// Reads a set that is in a file; any other is first fetched while the service runs.
+    ///
+    /// # Errors
+    /// When no key in the file can be used.
+    pub fn read_file(&self) -> Result<(), Fault> {
+        if let KeySource::File(path) = &self.source {
+            Jwks::parse(&read(path)?, &self.algorithms)?.usable_keys()?;
+        }
+        Ok(())
+    }
+}
+
 /// The keys of one issuer, as they were obtained last.
 pub struct KeySet {
-    source: KeySource,
-    algorithms: Vec<Algorithm>,
-    /// How long a set serves while no other can be obtained.
-    max_stale: Duration,
-    backend: HttpClient,
+    settings: KeySetSettings,
+    client: HttpClient,
     /// Replaced as a whole, and read without a lock.
     obtained: ArcSwapOption<Jwks>,
     fetches: watch::Sender<Fetches>,
@@ -77,23 +101,15 @@ struct Fetches {
 }
 
 impl KeySet {
-    /// A set that is empty until [`Self::run`] has fetched it. A file is read here too, so that nothing starts with one that
-    /// cannot be used.
+    /// A set that is empty until [`Self::run`] has fetched it.
     ///
     /// # Errors
-    /// When no key in the file can be used.
-    pub fn new(
-        source: KeySource,
-        algorithms: Vec<Algorithm>,
-        max_stale: Duration,
-        backend: HttpClient,
-    ) -> Result<Self, Fault> {
-        if let KeySource::File(path) = &source {
-            Jwks::parse(&read(path)?, &algorithms)?.usable_keys()?;
-        }
-        let places = Semaphore::new(backend.max_in_flight());
+    /// As for [`HttpClient::new`].
+    pub fn new(settings: KeySetSettings) -> Result<Self, String> {
+        let client = HttpClient::new(&settings.backend)?;
+        let places = Semaphore::new(settings.backend.max_in_flight);
         let (obtained, fetches) = (ArcSwapOption::empty(), watch::Sender::default());
-        Ok(Self { source, algorithms, max_stale, backend, obtained, fetches, places })
+        Ok(Self { settings, client, obtained, fetches, places })
     }
 
     /// How long ago the set in use was obtained; `None` while there is none.
@@ -114,7 +130,7 @@ impl KeySet {
         let (set, lifetime) = self.fetch().await?;
         let usable = set.usable_keys()?.len();
         let not_used = if set.not_used.is_empty() { String::new() } else { format!("; not used: {}", set.not_used) };
-        Ok(format!("{usable} usable key(s), to be used for {:?}{not_used}", lifetime.min(self.max_stale)))
+        Ok(format!("{usable} usable key(s), to be used for {:?}{not_used}", lifetime.min(self.settings.max_stale)))
     }
 
     /// Keeps the set fresh, for ever: fetches it when a token asks for that, and before it ages out.
@@ -133,17 +149,17 @@ impl KeySet {
     async fn refresh(&self) -> Duration {
         let (failure, wait) = match catch_panic(self.fetch()).await {
             Ok((set, lifetime)) => {
-                info!(source = %self.source, keys = set.keys.len(), "key set fetched");
+                info!(source = %self.settings.source, keys = set.keys.len(), "key set fetched");
                 if !set.not_used.is_empty() {
-                    warn!(source = %self.source, not_used = set.not_used, "key set has keys that are not used");
+                    warn!(source = %self.settings.source, not_used = set.not_used, "key set has keys that are not used");
                 }
                 let failure = set.usable_keys().err().map(cause);
                 self.obtained.store(Some(Arc::new(set)));
-                (failure, refresh_after(lifetime, self.max_stale))
+                (failure, refresh_after(lifetime, self.settings.max_stale))
             }
             Err(fault) => {
                 let failure = cause(fault);
-                warn!(source = %self.source, cause = failure, "key set not fetched");
+                warn!(source = %self.settings.source, cause = failure, "key set not fetched");
                 (Some(failure), COOLDOWN)
             }
         };
@@ -160,7 +176,7 @@ impl KeySet {
         self.fetches.send_if_modified(Fetches::ask);
         if self.fetches.borrow().pending {
             let _place = self.places.try_acquire().map_err(|_| Fault::Busy)?;
-            let deadline = self.backend.timeout();
+            let deadline = self.settings.backend.timeout;
             let mut fetches = self.fetches.subscribe();
             let end = timeout(deadline, fetches.wait_for(|fetches| !fetches.pending)).await;
             end.map(drop).map_err(|_| client::Error::Timeout(deadline))?;
@@ -177,18 +193,18 @@ impl KeySet {
     /// Verifies a token with the set that is there.
     fn verify_now(&self, token: &UnverifiedToken<'_>) -> Result<(), CheckError> {
         match &*self.obtained.load() {
-            Some(set) => set.verify(token, Instant::now(), self.max_stale),
+            Some(set) => set.verify(token, Instant::now(), self.settings.max_stale),
             None => Err(Fault::NoKeySet("it has not been fetched yet".to_owned()).into()),
         }
     }
 
     async fn fetch(&self) -> Result<(Jwks, Duration), Fault> {
-        let (json, lifetime) = match &self.source {
+        let (json, lifetime) = match &self.settings.source {
             KeySource::File(path) => (read(path)?, *LIFETIME.start()),
             KeySource::Url(url) => self.get(url.clone()).await?,
             KeySource::Issuer(issuer, discovery) => self.get(self.discover(issuer, discovery).await?).await?,
         };
-        Ok((Jwks::parse(&json, &self.algorithms)?, lifetime))
+        Ok((Jwks::parse(&json, &self.settings.algorithms)?, lifetime))
     }
 
     /// The JWKS URL that the issuer's discovery document names.
@@ -205,7 +221,7 @@ impl KeySet {
     }
 
     async fn get(&self, url: Url) -> Result<(Vec<u8>, Duration), Fault> {
-        let (headers, body) = self.backend.fetch(url.as_str(), MAX_BODY).await?;
+        let (headers, body) = self.client.fetch(url.as_str(), MAX_BODY).await?;
         Ok((body, lifetime(headers.get(CACHE_CONTROL).and_then(|value| value.to_str().ok()))))
     }
 }

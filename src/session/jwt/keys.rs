@@ -9,12 +9,19 @@ use serde_json::Value;
 use crate::session::error::Denial;
 
 /// A key and the algorithms that a rule lets it verify: one family, chosen by the configuration and never by a token.
+#[derive(Debug, Clone)]
 pub struct VerificationKey {
     /// The `kid` that its key set gives it.
     pub(in crate::session) id: Option<String>,
     key: DecodingKey,
     kind: Kind,
     algorithms: Vec<Algorithm>,
+}
+
+impl PartialEq for VerificationKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts() && self.id == other.id && self.algorithms == other.algorithms
+    }
 }
 
 /// What a key is: the algorithms that fit it, the usual one first.
@@ -129,6 +136,14 @@ impl VerificationKey {
     /// Whether the rule lets this key verify with `algorithm`.
     pub(in crate::session) fn admits(&self, algorithm: Algorithm) -> bool {
         self.algorithms.contains(&algorithm)
+    }
+
+    /// The key itself, an RSA key in its two parts.
+    fn parts(&self) -> [&[u8]; 2] {
+        match self.key.kind() {
+            DecodingKeyKind::SecretOrDer(bytes) => [bytes, &[]],
+            DecodingKeyKind::RsaModulusExponent { n, e } => [n, e],
+        }
     }
 
     /// Verifies that this key made `signature`, in base64url, over `message` with `algorithm`.

@@ -18,13 +18,12 @@ use super::error::{CheckError, Denial};
 use super::session::Session;
 use crate::ticket::UnixTime;
 use claims::{ClaimRequirements, declares_access, is_access_kind, is_token_kind, numeric_date};
-use key_set::KeySet;
+use key_set::{KeySet, KeySetSettings};
 use keys::VerificationKey;
 
-/// Verifies tokens by what one rule requires of them.
-pub struct JwtCheck {
-    /// What verifies the signature.
-    pub keys: Keys,
+/// What one rule requires of tokens, beside their signature.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JwtSettings {
     /// What the claims must say.
     pub requirements: ClaimRequirements,
     /// How far the clocks may differ, in seconds.
@@ -35,15 +34,41 @@ pub struct JwtCheck {
     pub user: Pointer,
 }
 
-/// The keys of a rule.
-pub enum Keys {
-    /// One, from the configuration.
+impl Default for JwtSettings {
+    fn default() -> Self {
+        let requirements = ClaimRequirements::default();
+        Self { requirements, leeway: 30, max_lifetime: 400 * 86_400, user: Pointer::to("sub") }
+    }
+}
+
+/// What verifies the signatures of a rule's tokens; `S` is a key set, or the settings of one.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Keys<S> {
+    /// One key, from the configuration.
     One(VerificationKey),
     /// Those of an issuer.
-    Set(Arc<KeySet>),
+    Set(S),
+}
+
+/// Verifies tokens.
+pub struct JwtCheck {
+    pub(super) keys: Keys<Arc<KeySet>>,
+    settings: JwtSettings,
 }
 
 impl JwtCheck {
+    /// A check that has fetched no keys yet.
+    ///
+    /// # Errors
+    /// As for [`KeySet::new`].
+    pub fn new(keys: Keys<KeySetSettings>, settings: JwtSettings) -> Result<Self, String> {
+        let keys = match keys {
+            Keys::One(key) => Keys::One(key),
+            Keys::Set(set) => Keys::Set(Arc::new(KeySet::new(set)?)),
+        };
+        Ok(Self { keys, settings })
+    }
+
     /// Verifies `credential` as a token.
     ///
     /// # Errors
@@ -57,7 +82,7 @@ impl JwtCheck {
         let claims = decode(token.claims)?;
         self.verify_kind(&token.header, &claims)?;
         let ends_at = self.validate(&claims, now)?;
-        Ok(Session { subject: claims.subject(&self.user)?, ends_at: Some(ends_at), document: claims })
+        Ok(Session { subject: claims.subject(&self.settings.user)?, ends_at: Some(ends_at), document: claims })
     }
 
     /// Refuses a token that is not for access, by its header or its claims.
@@ -66,11 +91,11 @@ impl JwtCheck {
         if !typ.is_none_or(is_token_kind) {
             return Err(Denial::TokenType);
         }
-        self.requirements.verify_kind(claims)?;
+        self.settings.requirements.verify_kind(claims)?;
         // OpenID Connect puts these claims into ID tokens, older Keycloaks and Azure AD B2C into access tokens as well. A
         // token that is signed with a customer's own secret may have a nonce of any meaning.
         let has_one_of = |names: &[&str]| names.iter().any(|name| claims.get(name).is_some());
-        let is_of_provider = self.requirements.issuer.is_some() || matches!(self.keys, Keys::Set(_));
+        let is_of_provider = self.settings.requirements.issuer.is_some() || matches!(self.keys, Keys::Set(_));
         let looks_like_id_token = has_one_of(&["nonce", "at_hash", "c_hash"]) && !has_one_of(&["scope", "scp"]);
         if is_of_provider && looks_like_id_token && !typ.is_some_and(is_access_kind) && !declares_access(claims) {
             return Err(Denial::TokenType);
@@ -81,17 +106,17 @@ impl JwtCheck {
     /// Holds verified claims against what is demanded; returns when the token expires.
     fn validate(&self, claims: &Document, now: UnixTime) -> Result<UnixTime, Denial> {
         let expires_at = claims.get("exp").and_then(numeric_date).ok_or(Denial::NoExpiry)?;
-        if now >= expires_at.plus(self.leeway) {
+        if now >= expires_at.plus(self.settings.leeway) {
             return Err(Denial::Expired);
         }
-        if expires_at.since(now) > self.max_lifetime {
+        if expires_at.since(now) > self.settings.max_lifetime {
             return Err(Denial::TooLongLived);
         }
-        let has_come = |time: &Value| numeric_date(time).is_some_and(|time| time <= now.plus(self.leeway));
+        let has_come = |time: &Value| numeric_date(time).is_some_and(|time| time <= now.plus(self.settings.leeway));
         if !["nbf", "iat"].into_iter().filter_map(|name| claims.get(name)).all(has_come) {
             return Err(Denial::NotYetValid);
         }
-        self.requirements.verify(claims, "azp").map(|()| expires_at)
+        self.settings.requirements.verify(claims, "azp").map(|()| expires_at)
     }
 }
 

@@ -17,13 +17,8 @@ const BOUND: Verdict = Err(Denial::BoundToken);
 fn rule(issuer: Option<&str>, require: &[(&str, Value)]) -> JwtCheck {
     let key = VerificationKey::from_secret(b"a secret that is long enough for HS256").expect("a secret");
     let require = Conditions(require.iter().map(|(name, value)| (Pointer::to(name), vec![value.clone()])).collect());
-    JwtCheck {
-        keys: Keys::One(key),
-        requirements: ClaimRequirements { issuer: issuer.map(str::to_owned), require, ..ClaimRequirements::default() },
-        leeway: 30,
-        max_lifetime: 3600,
-        user: Pointer::to("sub"),
-    }
+    let requirements = ClaimRequirements { issuer: issuer.map(str::to_owned), require, ..ClaimRequirements::default() };
+    JwtCheck { keys: Keys::One(key), settings: JwtSettings { requirements, ..JwtSettings::default() } }
 }
 
 fn document(json: &Value) -> Document {
@@ -216,6 +211,7 @@ fn a_claim_that_the_rule_requires_is_judged_by_that_alone() {
     assert_kinds(&events, &json!({}), &[(json!({"events": {}}), OTHER_KIND), (json!({"cnf": {}}), BOUND)]);
     // A pointer into the claim requires something else.
     let mut deeper = rule(None, &[]);
-    deeper.requirements.require = Conditions(vec![("/type/name".parse().expect("a pointer"), vec![json!("id")])]);
+    deeper.settings.requirements.require =
+        Conditions(vec![("/type/name".parse().expect("a pointer"), vec![json!("id")])]);
     assert_kinds(&deeper, &json!({}), &[(json!({"type": {"name": "id"}}), OTHER_KIND)]);
 }

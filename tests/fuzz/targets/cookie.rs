@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 use usersig::session::InstrumentedRule;
 use usersig::http::extract::credential::find;
 use usersig::telemetry::metrics::Metrics;
-use usersig::session::{Check, CredentialSource, ClaimRequirements, JwtCheck, Keys, Pointer, Rule, CookieEncoding, VerificationKey};
+use usersig::session::{CheckSettings, CookieEncoding, CredentialSource, JwtSettings, Keys, Rule, VerificationKey};
 
 const SECRETS: [&str; 2] = ["the secret of now", "the secret of before"];
 
@@ -26,21 +26,14 @@ static RULES: LazyLock<Vec<InstrumentedRule>> = LazyLock::new(|| {
     ];
     let rule = |(name, source): (&str, CredentialSource)| {
         let key = VerificationKey::from_secret(&[7; 32]).expect("a secret");
-        let check = JwtCheck {
-            keys: Keys::One(key),
-            requirements: ClaimRequirements::default(),
-            leeway: 30,
-            max_lifetime: 1000,
-            user: Pointer::to("sub"),
-        };
-        let rule = Rule {
+        let settings = Rule {
             name: name.to_owned(),
             source,
-            check: Check::Jwt(check),
+            check: CheckSettings::Jwt(Keys::One(key), JwtSettings::default()),
             user_prefix: String::new(),
             deny_users: Vec::new(),
         };
-        InstrumentedRule::new(rule, &metrics)
+        InstrumentedRule::new(Rule::new(settings).expect("a key needs no client"), &metrics)
     };
     sources.into_iter().map(rule).collect()
 });

@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use sha2::Sha256;
 use std::sync::LazyLock;
-use usersig::session::{ClaimRequirements, JwtCheck, Keys, Pointer, PresentedCredential, VerificationKey};
+use usersig::session::{ClaimRequirements, JwtCheck, JwtSettings, Keys, Pointer, PresentedCredential, VerificationKey};
 use usersig::ticket::UnixTime;
 
 const SECRET: &[u8] = b"the secret of the customer's own back end";
@@ -34,8 +34,7 @@ static PUBLIC_KEY_RULE: LazyLock<JwtCheck> =
     LazyLock::new(|| rule(VerificationKey::from_pem(PUBLIC.as_bytes()).expect("a public key")));
 
 fn rule(key: VerificationKey) -> JwtCheck {
-    JwtCheck {
-        keys: Keys::One(key),
+    let settings = JwtSettings {
         requirements: ClaimRequirements {
             issuer: Some("https://idp.example.com".to_owned()),
             audience: vec!["im".to_owned()],
@@ -44,7 +43,8 @@ fn rule(key: VerificationKey) -> JwtCheck {
         leeway: LEEWAY,
         max_lifetime: MAX_LIFETIME,
         user: Pointer::to("sub"),
-    }
+    };
+    JwtCheck::new(Keys::One(key), settings).expect("a key needs no client")
 }
 
 // The first byte says what is signed; the header ends with the first line.

@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use sha2::Sha256;
-use usersig::session::{CheckError, ClaimRequirements, Denial, JwtCheck, Keys, Pointer, PresentedCredential, VerificationKey};
+use usersig::session::{CheckError, Denial, JwtCheck, JwtSettings, Keys, Pointer, PresentedCredential, VerificationKey};
 use usersig::ticket::UnixTime;
 
 const SECRET: &[u8] = b"the secret of the customer's own back end";
@@ -32,13 +32,9 @@ fuzz_target!(|input: &str| {
     let json = Value::Object(object).to_string();
     let claims: Value = serde_json::from_str(&json).expect("it was written as JSON");
     let rule = |user: Pointer| {
-        JwtCheck {
-            keys: Keys::One(VerificationKey::from_secret(SECRET).expect("a secret")),
-            requirements: ClaimRequirements::default(),
-            leeway: 0,
-            max_lifetime: 10_000,
-            user,
-        }
+        let key = VerificationKey::from_secret(SECRET).expect("a secret");
+        let settings = JwtSettings { leeway: 0, max_lifetime: 10_000, user, ..JwtSettings::default() };
+        JwtCheck::new(Keys::One(key), settings).expect("a key needs no client")
     };
     let Ok(credential) = PresentedCredential::new(signed(&json).as_bytes()) else { return };
     let check = |user: Pointer| {
