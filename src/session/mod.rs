@@ -10,6 +10,7 @@ mod cookie_encoding;
 mod credential;
 mod document;
 mod error;
+mod flights;
 mod http;
 mod instrumented;
 mod introspect;
