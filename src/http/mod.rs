@@ -8,8 +8,8 @@ pub mod routes;
 pub use middleware::cors::Origin;
 pub use problem::Code;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Once};
 use std::time::SystemTime;
 
 use prometheus::IntCounter;
@@ -38,7 +38,7 @@ pub struct ServedApp {
 pub struct State {
     apps: Vec<ServedApp>,
     /// The rules, at the places by which apps name them.
-    pub rules: Vec<InstrumentedRule>,
+    pub rules: Vec<Arc<InstrumentedRule>>,
     origins: OriginPolicy,
     /// How often is too often.
     pub limiter: Limiter,
@@ -48,6 +48,8 @@ pub struct State {
     pub metrics: Metrics,
     routes: Routes,
     pub(crate) sampler: Sampler,
+    /// Whether a proxy was warned of that nobody trusts.
+    untrusted_proxy: Once,
     /// One counter for each [`Code`], at its place.
     refusals: Vec<IntCounter>,
     /// The log's count of dropped lines.
@@ -72,11 +74,12 @@ impl State {
         Self {
             apps,
             origins: OriginPolicy::new(allowed_origins, &rules),
-            rules: rules.into_iter().map(|rule| InstrumentedRule::new(rule, &metrics)).collect(),
+            rules: rules.into_iter().map(|rule| Arc::new(InstrumentedRule::new(rule, &metrics))).collect(),
             limiter,
             trusted_hops,
             routes: Routes::new(&metrics),
             sampler: Sampler::default(),
+            untrusted_proxy: Once::new(),
             refusals: Code::ALL.iter().map(|code| metrics.refusals.with_label_values(&[code.as_str()])).collect(),
             metrics,
             dropped,

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::middleware::request_id::RequestId;
 use crate::issue::{Refusal, Refused};
 use crate::limit::RateLimited;
-use crate::session::CheckError;
+use crate::session::{CheckError, RuleError};
 use crate::ticket::{SdkAppId, UserId};
 
 /// Makes [`Code`] of a table: its text, its HTTP status, and one line for people, the same for every problem of this code.
@@ -202,6 +202,18 @@ impl ResponseError for Problem {
     /// An empty response: the middleware, which knows the request's id, takes the problem out of it and writes the body.
     fn error_response(&self) -> HttpResponse {
         HttpResponse::new(self.code.status())
+    }
+}
+
+impl From<RuleError> for Problem {
+    fn from(error: RuleError) -> Self {
+        match error {
+            RuleError::Check(error) => error.into(),
+            RuleError::ShareTaken(taken) => {
+                let limited = Self::from(RateLimited { retry_after: RETRY_AFTER_FAULT });
+                Self { cause: Some(taken.to_string().into()), ..limited }
+            }
+        }
     }
 }
 

@@ -11,6 +11,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::{Duration, Instant};
 
+use moka::sync::Cache;
+
 use crate::client::{self, RedisServer, RedisSettings};
 use crate::ticket::{SdkAppId, UserId};
 use gcra::Gcra;
@@ -18,6 +20,12 @@ use shared::SharedLimit;
 
 /// The most addresses whose failures are counted, in some 13 MiB.
 const MAX_ADDRESSES: NonZeroUsize = NonZeroUsize::new(131_072).expect("not zero");
+
+/// The most questions whose users are remembered to be over their limit, in some 10 MiB.
+const MAX_USED_UP: u64 = 65_536;
+
+/// The longest that a user must wait: one ticket an hour is the lowest rate.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// How many times the rate of one address a whole IPv6 /48 has: that is what one customer of a provider gets, and holds
 /// 65,536 networks.
@@ -42,6 +50,8 @@ pub struct Limiter {
     users: Option<Gcra<u64>>,
     shared: Option<SharedLimit>,
     addresses: Option<Addresses>,
+    /// Until when the limit of whoever asks a question was seen to be used up, by app.
+    used_up: Option<Cache<(SdkAppId, [u8; 32]), Instant>>,
     /// Hashes users under keys of this process, so that nobody can make two collide.
     hash: RandomState,
 }
@@ -65,6 +75,7 @@ impl Limiter {
             users: per_user.map(|rate| Gcra::new(rate.interval, burst)),
             shared: store.zip(per_user).map(|(server, rate)| SharedLimit::new(server, rate.interval, burst)),
             addresses: per_address.map(Addresses::new),
+            used_up: per_user.map(|_| Cache::builder().max_capacity(MAX_USED_UP).time_to_live(LONGEST_WAIT).build()),
             hash: RandomState::new(),
         })
     }
@@ -87,6 +98,32 @@ impl Limiter {
             (Err(wait), None) => Err(wait.into()),
             (Ok(()), _) | (Err(_), Some(_)) => Ok(()),
         }
+    }
+
+    /// Lets a question be asked of a back end, unless its user was over the limit of `app` a short while ago: what one user
+    /// may not have must not cost the back end anything.
+    ///
+    /// # Errors
+    /// When the user must still wait.
+    pub fn admit_question(&self, app: SdkAppId, question: [u8; 32]) -> Result<(), RateLimited> {
+        let until = self.used_up.as_ref().and_then(|used_up| used_up.get(&(app, question)));
+        match until.map(|until| until.saturating_duration_since(Instant::now())) {
+            None | Some(Duration::ZERO) => Ok(()),
+            Some(wait) => Err(wait.into()),
+        }
+    }
+
+    /// Remembers that the user behind a question is over the limit of `app`.
+    pub fn remember(&self, app: SdkAppId, question: [u8; 32], limited: RateLimited) {
+        if let Some(used_up) = &self.used_up {
+            let wait = Duration::from_secs(limited.retry_after.into()).min(LONGEST_WAIT);
+            used_up.insert((app, question), Instant::now() + wait);
+        }
+    }
+
+    /// What an address is known by where it has a share of something; `None` where addresses are not limited.
+    pub fn share_of(&self, address: IpAddr) -> Option<IpAddr> {
+        self.addresses.as_ref().map(|_| Network::of(address).address)
     }
 
     /// Asks the store of all replicas whether it would count; `None` without a store.

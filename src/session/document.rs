@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::error::Denial;
 
 /// A JSON object without duplicate names, at any depth; or nothing, where a check returns the subject alone.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Document(Value);
 
 impl Document {

@@ -1,9 +1,10 @@
 //! Why a check did not recognise a session. The log has the reason, the caller has not.
 
+use super::flights::ShareTaken;
 use crate::client;
 
 /// Why there is no session.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum CheckError {
     /// We found out, and the answer is no.
     #[error(transparent)]
@@ -11,6 +12,17 @@ pub enum CheckError {
     /// We could not find out.
     #[error(transparent)]
     Fault(#[from] Fault),
+}
+
+/// Why a rule yields no session to a caller.
+#[derive(Debug, thiserror::Error)]
+pub enum RuleError {
+    /// The check did not recognise one.
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    /// It was not asked.
+    #[error(transparent)]
+    ShareTaken(#[from] ShareTaken),
 }
 
 /// Why we could not find out. Never the caller's fault, and no reason to log anybody out.

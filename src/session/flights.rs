@@ -15,8 +15,9 @@ pub type QuestionKey = [u8; 32];
 pub(super) struct Flights<T: Clone>(Arc<Mutex<Inner<T>>>);
 
 /// An address has started as many questions as it may while others need the places.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ShareTaken;
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the caller's address has a quarter of the rule's max_in_flight under way, and more than half of it is taken")]
+pub struct ShareTaken;
 
 struct Inner<T: Clone> {
     /// How many questions may be under way at once.
@@ -133,8 +134,8 @@ mod tests {
 
     const ONE: QuestionKey = [1; 32];
 
-    fn host(number: u8) -> Option<IpAddr> {
-        Some(Ipv4Addr::new(192, 0, 2, number).into())
+    fn host(number: u8) -> IpAddr {
+        Ipv4Addr::new(192, 0, 2, number).into()
     }
 
     fn is_idle<T: Clone>(flights: &Flights<T>) -> bool {
@@ -146,7 +147,7 @@ mod tests {
     async fn callers_at_the_same_time_share_one_question() {
         let (flights, asked, go) = (Flights::new(8), &AtomicUsize::new(0), &Arc::new(Notify::new()));
         let join = |key: QuestionKey| {
-            flights.join(key, host(1), move || {
+            flights.join(key, Some(host(1)), move || {
                 asked.fetch_add(1, Ordering::Relaxed);
                 let go = Arc::clone(go);
                 async move {
@@ -169,7 +170,7 @@ mod tests {
         assert_eq!(asked.load(Ordering::Relaxed), 2);
         assert!(is_idle(&flights));
         // What has been answered is asked anew.
-        assert_eq!(flights.join(ONE, host(1), || async { 7 }.boxed()).await, Ok(7));
+        assert_eq!(flights.join(ONE, Some(host(1)), || async { 7 }.boxed()).await, Ok(7));
     }
 
     #[tokio::test]
@@ -179,13 +180,13 @@ mod tests {
             let go = Arc::clone(go);
             async move { go.notified().await }.boxed()
         };
-        let mut starter = Box::pin(flights.join(ONE, host(1), || ask(&go)));
-        let mut waiter = Box::pin(flights.join(ONE, host(2), || unreachable!("it is under way")));
+        let mut starter = Box::pin(flights.join(ONE, Some(host(1)), || ask(&go)));
+        let mut waiter = Box::pin(flights.join(ONE, Some(host(2)), || unreachable!("it is under way")));
         assert!((&mut starter).now_or_never().is_none() && (&mut waiter).now_or_never().is_none());
         drop(starter);
         go.notify_one();
         assert_eq!(waiter.await, Ok(()));
-        let mut last = Box::pin(flights.join(ONE, host(1), || pending().boxed()));
+        let mut last = Box::pin(flights.join(ONE, Some(host(1)), || pending().boxed()));
         assert!((&mut last).now_or_never().is_none() && !is_idle(&flights));
         drop(last);
         assert!(is_idle(&flights));
@@ -203,19 +204,19 @@ mod tests {
         };
         let mut held = Vec::new();
         for _ in 0..5 {
-            let mut question = start(host(1));
+            let mut question = start(Some(host(1)));
             assert!((&mut question).now_or_never().is_none(), "places are free");
             held.push(question);
         }
-        assert_eq!(start(host(1)).await, Err(ShareTaken));
+        assert_eq!(start(Some(host(1))).await, Err(ShareTaken));
         let mut no_address = start(None);
         assert!((&mut no_address).now_or_never().is_none());
         for _ in 0..2 {
-            let mut question = start(host(2));
+            let mut question = start(Some(host(2)));
             assert!((&mut question).now_or_never().is_none(), "another has its own share");
             held.push(question);
         }
-        assert_eq!(start(host(2)).await, Err(ShareTaken));
+        assert_eq!(start(Some(host(2))).await, Err(ShareTaken));
         held.clear();
         drop(no_address);
         assert!(is_idle(&flights));

@@ -68,6 +68,11 @@ impl HttpCheck {
         self.cache.recognise(credential, ask, |answer| self.validate(answer, now)).await
     }
 
+    /// How many questions may be under way at once.
+    pub(super) const fn max_in_flight(&self) -> usize {
+        self.settings.backend.max_in_flight
+    }
+
     /// Whether the back end answers a request without a credential, and denies it.
     ///
     /// # Errors

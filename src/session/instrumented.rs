@@ -1,15 +1,19 @@
 //! A rule under observation: its checks are timed and counted, and its last outcome is remembered for diagnosis.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use futures_util::FutureExt;
 use prometheus::{Histogram, IntCounter, IntGauge};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use tracing::{Instrument, field, info_span};
 
 use super::credential::PresentedCredential;
-use super::error::{CheckError, Fault};
+use super::error::{CheckError, Fault, RuleError};
+use super::flights::{Flights, QuestionKey};
 use super::rule::{Check, Rule};
 use super::session::Session;
 use crate::telemetry::metrics::Metrics;
@@ -20,12 +24,14 @@ use crate::ticket::UnixTime;
 const OUTCOMES: [&str; 3] = ["allowed", "denied", "fault"];
 const FAULT: usize = 2;
 
-/// A rule with its metrics and the last that was seen of its back end.
+/// A rule with its questions under way, its metrics and the last that was seen of its back end.
 pub struct InstrumentedRule {
     /// The rule itself.
     pub rule: Rule,
     /// Its name, for logs.
     pub name: Arc<str>,
+    /// `None` where no back end is asked: verifying a token costs less than finding who else does.
+    flights: Option<Flights<Result<Session, CheckError>>>,
     /// A counter for each of [`OUTCOMES`].
     checks: [IntCounter; 3],
     seconds: Histogram,
@@ -49,15 +55,46 @@ impl InstrumentedRule {
             last_outcome: AtomicUsize::new(OUTCOMES.len()),
             fault: Mutex::default(),
             name: rule.name.as_str().into(),
+            flights: rule.max_in_flight().map(Flights::new),
             rule,
         }
     }
 
-    /// Runs the rule's check, timed and counted.
+    /// The question that `credential` leads to; `None` where no back end is asked. It is known by all of the caller's that
+    /// reaches the back end.
+    pub fn question(&self, credential: &PresentedCredential) -> Option<QuestionKey> {
+        self.flights.as_ref()?;
+        let mut hash = Sha256::new();
+        for part in [&self.name, credential.as_str()] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        Some(hash.finalize().into())
+    }
+
+    /// Asks who presents `credential`, or waits for the answer where the same `question` is under way. An address has a share
+    /// of the questions, unless there is none to hold it against.
     ///
     /// # Errors
-    /// As for [`Rule::check`].
+    /// As for [`Rule::check`], and when the address has its share.
     pub async fn check(
+        self: &Arc<Self>,
+        credential: PresentedCredential,
+        question: Option<QuestionKey>,
+        address: Option<IpAddr>,
+        now: UnixTime,
+        request_id: &str,
+    ) -> Result<Session, RuleError> {
+        let (Some(flights), Some(question)) = (&self.flights, question) else {
+            return Ok(self.ask(&credential, now, request_id).await?);
+        };
+        let (rule, request_id) = (Arc::clone(self), request_id.to_owned());
+        let ask = || async move { rule.ask(&credential, now, &request_id).await }.boxed();
+        Ok(flights.join(question, address, ask).await??)
+    }
+
+    /// Runs the rule's check, timed and counted: a question, however many wait for its answer.
+    async fn ask(
         &self,
         credential: &PresentedCredential,
         now: UnixTime,

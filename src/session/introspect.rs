@@ -5,8 +5,8 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use form_urlencoded::{Serializer, byte_serialize};
-use http::Request;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{Request, request};
 use serde_json::Value;
 use url::Url;
 use zeroize::Zeroizing;
@@ -76,6 +76,11 @@ impl IntrospectCheck {
         self.cache.recognise(credential, ask, |answer| self.validate(answer, now)).await
     }
 
+    /// How many questions may be under way at once.
+    pub(super) const fn max_in_flight(&self) -> usize {
+        self.settings.backend.max_in_flight
+    }
+
     /// Whether the endpoint knows our client, by asking about a token that is none.
     ///
     /// # Errors
@@ -90,6 +95,12 @@ impl IntrospectCheck {
     }
 
     async fn ask(&self, token: &str, request_id: &str) -> Result<Vec<u8>, CheckError> {
+        let (request, form) = self.question(token, request_id);
+        Ok(self.client.ask(request, form).await?)
+    }
+
+    /// The request that asks about `token`, and its form.
+    fn question(&self, token: &str, request_id: &str) -> (request::Builder, String) {
         let IntrospectSettings { url, client_id: id, client_secret: secret, .. } = &self.settings;
         let mut form = Serializer::new(String::new());
         form.append_pair("token", token).append_pair("token_type_hint", "access_token");
@@ -102,7 +113,7 @@ impl IntrospectCheck {
             let client = STANDARD.encode(format!("{}:{}", form_encoded(id), form_encoded(secret)));
             request = request.header(AUTHORIZATION, format!("Basic {client}"));
         }
-        Ok(self.client.ask(request, form.finish()).await?)
+        (request, form.finish())
     }
 
     fn validate(&self, answer: &[u8], now: UnixTime) -> Result<Session, CheckError> {

@@ -100,6 +100,11 @@ impl RedisCheck {
         self.read(&id, now).await
     }
 
+    /// How many questions may be under way at once.
+    pub(super) const fn max_in_flight(&self) -> usize {
+        self.settings.max_in_flight
+    }
+
     /// Whether Redis answers, and lets us read all that a check reads.
     ///
     /// # Errors

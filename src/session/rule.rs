@@ -78,6 +78,16 @@ impl Rule {
         Ok(session)
     }
 
+    /// How many questions to the back end may be under way at once; `None` where none is asked about a credential.
+    pub(super) fn max_in_flight(&self) -> Option<usize> {
+        match &self.check {
+            Check::Jwt(_) => None,
+            Check::Redis(check) => Some(check.max_in_flight()),
+            Check::Introspect(check) => Some(check.max_in_flight()),
+            Check::Http(check) => Some(check.max_in_flight()),
+        }
+    }
+
     /// The key set that must be kept fresh for this rule, if it has one.
     pub fn key_set(&self) -> Option<&Arc<KeySet>> {
         match &self.check {

@@ -4,6 +4,7 @@ use super::document::Document;
 use crate::ticket::UnixTime;
 
 /// A login that a check has recognised.
+#[derive(Clone)]
 pub struct Session {
     /// Whose it is, as the customer's back end knows the user.
     pub subject: String,

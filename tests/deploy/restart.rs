@@ -85,7 +85,9 @@ fn a_second_signal_ends_it_at_once() {
     service.wait();
 }
 
-/// An nginx in front of two replicas, with kept-alive connections to both.
+/// An nginx in front of two replicas, with kept-alive connections to both. It does not learn that one is draining, so a
+/// connection may reach it in the moment in which it closes: a request for a ticket does no harm twice, and goes to the
+/// other.
 struct Nginx {
     _process: EndsWithTest,
     _directory: tempfile::TempDir,
@@ -109,7 +111,10 @@ impl Nginx {
                }}\n\
                server {{\n\
                  listen 127.0.0.1:{port};\n\
-                 location /v1/ {{ proxy_pass http://usersig; proxy_http_version 1.1; proxy_set_header Connection \"\"; }}\n\
+                 location /v1/ {{\n\
+                   proxy_pass http://usersig; proxy_http_version 1.1; proxy_set_header Connection \"\";\n\
+                   proxy_next_upstream error timeout non_idempotent;\n\
+                 }}\n\
                }}\n\
              }}\n"
         );

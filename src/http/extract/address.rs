@@ -4,11 +4,30 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderMap, HeaderValue, X_FORWARDED_FOR};
+use tracing::warn;
+
+use crate::http::State;
 
 /// The caller's address: the peer's, or what the outermost of `trusted_hops` proxies says of its own.
 pub(crate) fn of(request: &HttpRequest, trusted_hops: usize) -> IpAddr {
     let peer = request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
     forwarded(request.headers(), trusted_hops).unwrap_or(peer)
+}
+
+/// What a caller is known by where each address has a share of something; `None` where that would be a proxy's: its callers
+/// would take each other's share.
+pub(crate) fn share(state: &State, request: &HttpRequest, address: IpAddr) -> Option<IpAddr> {
+    if state.trusted_hops == 0 && request.headers().contains_key(X_FORWARDED_FOR) {
+        state.untrusted_proxy.call_once(|| {
+            let peer = address.to_string();
+            warn!(
+                peer,
+                "X-Forwarded-For comes from a peer that trusted_hops does not cover; shares by address are off for it"
+            );
+        });
+        return None;
+    }
+    state.limiter.share_of(address)
 }
 
 /// Each proxy appends the address of its client; entries before those of the trusted proxies can be made up.

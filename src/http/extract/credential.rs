@@ -1,5 +1,7 @@
 //! Takes credentials out of a request's headers. Reads, and does no I/O.
 
+use std::sync::Arc;
+
 use actix_web::http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue};
 
 use crate::session::{CredentialSource, Denial, InstrumentedRule, PresentedCredential};
@@ -9,9 +11,9 @@ use crate::session::{CredentialSource, Denial, InstrumentedRule, PresentedCreden
 /// `None` when no rule's is present. A credential that cannot be one is the rule's all the same: it never falls through
 /// to the next.
 pub fn find<'a>(
-    mut rules: impl Iterator<Item = &'a InstrumentedRule>,
+    mut rules: impl Iterator<Item = &'a Arc<InstrumentedRule>>,
     headers: &HeaderMap,
-) -> Option<(&'a InstrumentedRule, Result<PresentedCredential, Denial>)> {
+) -> Option<(&'a Arc<InstrumentedRule>, Result<PresentedCredential, Denial>)> {
     rules.find_map(|watched| Some((watched, present(&watched.rule.source, headers)?)))
 }
 

@@ -15,7 +15,6 @@ use crate::http::extract::parameters::Parameter;
 use crate::http::middleware::finish;
 use crate::http::problem::{Code, Problem};
 use crate::http::{State, now};
-use crate::session::InstrumentedRule;
 use crate::ticket::{Expected, FieldError, SdkAppId, UnixTime, UnverifiedTicket, inspect};
 
 /// Puts the ops routes into an actix application.
@@ -64,7 +63,7 @@ fn readyz(state: &State) -> HttpResponse {
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "starting")
     };
-    let rules: Vec<_> = state.rules.iter().map(InstrumentedRule::health).collect();
+    let rules: Vec<_> = state.rules.iter().map(|rule| rule.health()).collect();
     HttpResponse::build(status).json(json!({"status": phase, "rules": rules}))
 }
 

@@ -1,5 +1,6 @@
 //! The public listener: from a request to a ticket.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::body::BoxBody;
@@ -18,7 +19,8 @@ use crate::http::middleware::request_id::RequestId;
 use crate::http::problem::{Code, Context, Problem};
 use crate::http::{ServedApp, State, now};
 use crate::issue::{Admitted, Issued, Ticket};
-use crate::session::{CheckError, CredentialSource, Denial, InstrumentedRule, PresentedCredential};
+use crate::limit::{Attempt, RateLimited};
+use crate::session::{CheckError, CredentialSource, QuestionKey};
 use crate::ticket::{SdkAppId, UnixTime, UserId};
 
 /// Puts the public routes into an actix application.
@@ -78,15 +80,27 @@ async fn issue_ticket(state: &State, request: &HttpRequest, wanted: &TicketReque
         return Err(Problem::new(Code::OriginDenied, detail).within(context));
     }
     let now = now();
-    let attempt = state.limiter.admit_address(address::of(request, state.trusted_hops));
+    let question = credential.as_ref().ok().and_then(|credential| rule.question(credential));
+    let address = address::of(request, state.trusted_hops);
+    let attempt = admit(state, app.id, address, question);
     let attempt = attempt.map_err(|limited| Problem::from(limited).within(context.clone()))?;
-    let recognised = recognise(served, rule, credential, wanted, request, now).await;
+    let recognised = async {
+        let credential = credential.map_err(CheckError::from)?;
+        let share = address::share(state, request, address);
+        let request_id = RequestId::of_request(request);
+        let session = rule.check(credential, question, share, now, request_id.as_str()).await?;
+        Ok(app.admit(session, &rule.rule.user_prefix, wanted.asserted_user.as_deref(), now)?)
+    };
+    let recognised: Result<Admitted, Problem> = recognised.await;
     if !matches!(&recognised, Err(problem) if problem.code == Code::InvalidSession) {
         attempt.disarm();
     }
     let admitted = recognised.map_err(|problem| problem.within(context.clone()))?;
     let refuse = |problem: Problem| problem.of(&admitted.user).within(context.clone());
-    state.limiter.count_user(app.id, &admitted.user).await.map_err(|limited| refuse(limited.into()))?;
+    if let Err(limited) = state.limiter.count_user(app.id, &admitted.user).await {
+        question.inspect(|question| state.limiter.remember(app.id, *question, limited));
+        return Err(refuse(limited.into()));
+    }
     let issued = app.issue(&admitted, wanted.room.as_ref(), wanted.expire, now);
     let issued = issued.map_err(|refusal| refuse(refusal.into()))?;
     match issued.ticket {
@@ -108,19 +122,21 @@ fn find_app(state: &State, id: Option<SdkAppId>) -> Result<&ServedApp, Problem> 
     }
 }
 
-/// Whose session the credential is, and that the app's policy admits this user.
-async fn recognise(
-    served: &ServedApp,
-    rule: &InstrumentedRule,
-    credential: Result<PresentedCredential, Denial>,
-    wanted: &TicketRequest,
-    request: &HttpRequest,
-    now: UnixTime,
-) -> Result<Admitted, Problem> {
-    let credential = credential.map_err(CheckError::from)?;
-    let request_id = RequestId::of_request(request);
-    let session = rule.check(&credential, now, request_id.as_str()).await?;
-    Ok(served.app.admit(session, &rule.rule.user_prefix, wanted.asserted_user.as_deref(), now)?)
+/// Lets a credential be checked, unless too many from its address have failed, or its user is over the limit.
+fn admit(
+    state: &State,
+    app: SdkAppId,
+    address: IpAddr,
+    question: Option<QuestionKey>,
+) -> Result<Attempt<'_>, RateLimited> {
+    let attempt = state.limiter.admit_address(address)?;
+    if let Some(question) = question
+        && let Err(limited) = state.limiter.admit_question(app, question)
+    {
+        attempt.disarm();
+        return Err(limited);
+    }
+    Ok(attempt)
 }
 
 /// A ticket of either kind, with the values that must go with it into the SDK.

@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use libfuzzer_sys::fuzz_target;
 use percent_encoding::percent_decode_str;
 use sha2::Sha256;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use usersig::session::InstrumentedRule;
 use usersig::http::extract::credential::find;
 use usersig::telemetry::metrics::Metrics;
@@ -17,7 +17,7 @@ use usersig::session::{CheckSettings, CookieEncoding, CredentialSource, JwtSetti
 
 const SECRETS: [&str; 2] = ["the secret of now", "the secret of before"];
 
-static RULES: LazyLock<Vec<InstrumentedRule>> = LazyLock::new(|| {
+static RULES: LazyLock<Vec<Arc<InstrumentedRule>>> = LazyLock::new(|| {
     let metrics = Metrics::default();
     let sources = [
         ("bearer", CredentialSource::Bearer),
@@ -33,7 +33,7 @@ static RULES: LazyLock<Vec<InstrumentedRule>> = LazyLock::new(|| {
             user_prefix: String::new(),
             deny_users: Vec::new(),
         };
-        InstrumentedRule::new(Rule::new(settings).expect("a key needs no client"), &metrics)
+        Arc::new(InstrumentedRule::new(Rule::new(settings).expect("a key needs no client"), &metrics))
     };
     sources.into_iter().map(rule).collect()
 });
