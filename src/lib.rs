@@ -18,7 +18,7 @@
 //! | leaf | [`telemetry`] | what is logged, counted and traced |
 //!
 //! To follow a request, read [`http::routes::tickets`] first: it calls everything else in the order in which it happens.
-//! Then [`http::middleware`], which stands around it; [`session`] and its kinds of check; [`issue`]; [`ticket`]. What
+//! Then `http::middleware`, which stands around it; [`session`] and its kinds of check; [`issue`]; [`ticket`]. What
 //! builds all that is [`server`], from what [`config`] reads.
 //!
 //! The library exists for the tests and the benchmarks; the binary `usersig` is what is used.

@@ -12,9 +12,7 @@ pub(super) fn bind(apps: &mut [AppTable], rules: &[RuleTable], problems: &mut Pr
     let needs_sessions = apps.len() > 1 && rules.len() > 1;
     for (place, app) in apps.iter().enumerate() {
         check_id(place, apps, problems);
-        if let Some(message) = problem_of_sessions(app, rules, needs_sessions) {
-            reject(problems, format!("app[{place}].sessions"), message);
-        }
+        check_sessions(place, app.sessions.as_deref(), rules, needs_sessions, problems);
     }
     if !apps.is_empty() {
         check_rules(rules, &served, problems);
@@ -44,24 +42,27 @@ fn check_id(place: usize, apps: &[AppTable], problems: &mut Problems) {
     }
 }
 
-/// What is wrong with an app's `sessions`.
-fn problem_of_sessions(app: &AppTable, rules: &[RuleTable], is_needed: bool) -> Option<String> {
-    let names = rules.iter().filter_map(|rule| rule.name.as_deref()).map(|name| format!("\"{name}\""));
-    let names = names.collect::<Vec<_>>().join(", ");
-    let Some(sessions) = &app.sessions else {
-        return is_needed.then(|| {
-            format!(
-                "is missing; where there are several apps and several rules, each app lists the rules whose users get its \
-                 tickets: sessions = [{names}]"
-            )
-        });
+/// An app lists rules that exist, and lists them where that is needed.
+fn check_sessions(
+    place: usize,
+    sessions: Option<&[String]>,
+    rules: &[RuleTable],
+    is_needed: bool,
+    problems: &mut Problems,
+) {
+    let names: Vec<_> = rules.iter().filter_map(|rule| rule.name.as_deref()).collect();
+    let unknown = sessions.and_then(|sessions| sessions.iter().find(|session| !names.contains(&session.as_str())));
+    let list = names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+    let message = match (sessions, unknown) {
+        (_, Some(unknown)) => format!("names \"{unknown}\", which is not the name of a rule; there are: {list}"),
+        (Some([]), None) => format!("is empty, so that nobody gets a ticket; there are: {list}"),
+        (None, None) if is_needed => format!(
+            "is missing; where there are several apps and several rules, each app lists the rules whose users get its \
+             tickets: sessions = [{list}]"
+        ),
+        (Some(_) | None, None) => return,
     };
-    if sessions.is_empty() {
-        return Some(format!("is empty, so that nobody gets a ticket; there are: {names}"));
-    }
-    let is_known = |session: &&String| rules.iter().any(|rule| rule.name.as_ref() == Some(session));
-    let unknown = sessions.iter().find(|session| !is_known(session))?;
-    Some(format!("names \"{unknown}\", which is not the name of a rule; there are: {names}"))
+    reject(problems, format!("app[{place}].sessions"), message);
 }
 
 /// Each rule has a name of its own, some app lists it, and it goes with the others of each app; `served` are each app's.
@@ -107,15 +108,11 @@ fn check_app(place: usize, policy: &Policy, served: &[usize], rules: &[RuleTable
     let mut readable = Vec::new();
     for rule_place in served {
         let Some(rule) = &rules[*rule_place].rule else { continue };
-        if let Some(message) = problem_of_prefix(&rule.user_prefix, policy.user_id) {
-            reject(problems, format!("session[{rule_place}].user_prefix"), message);
-        }
+        check_prefix(*rule_place, &rule.user_prefix, policy.user_id, problems);
         readable.push(rule);
     }
-    if readable.len() == served.len()
-        && let Some(message) = problem_of_denied_users(policy, &readable)
-    {
-        reject(problems, format!("app[{place}].deny_users"), message);
+    if readable.len() == served.len() {
+        check_denied_users(place, policy, &readable, problems);
     }
     if let Some(rule) = readable.iter().find(|rule| !policy.require.0.is_empty() && !rule.has_document()) {
         let message = format_args!("looks into JSON, which rule \"{}\" does not return", rule.name);
@@ -123,24 +120,24 @@ fn check_app(place: usize, policy: &Policy, served: &[usize], rules: &[RuleTable
     }
 }
 
-/// Why an app's mapping leaves no room for a rule's prefix.
-fn problem_of_prefix(prefix: &str, mapping: UserIdMapping) -> Option<String> {
+/// An app's mapping leaves room for a rule's prefix.
+fn check_prefix(place: usize, prefix: &str, mapping: UserIdMapping, problems: &mut Problems) {
     let most = UserIdMapping::MAX_PREFIX_BEFORE_HASH;
-    match mapping {
+    let message = match mapping {
         UserIdMapping::StripHyphens if !prefix.is_empty() => {
-            let message = "leaves no room for a UUID, which has all 32 characters of a user id under user_id = \
-                           \"strip-hyphens\"; leave the prefix out";
-            Some(message.to_owned())
+            "leaves no room for a UUID, which has all 32 characters of a user id under user_id = \"strip-hyphens\"; leave \
+             the prefix out"
         }
         UserIdMapping::Sha256 if prefix.len() > most => {
-            Some(format!("leaves too few digits for user_id = \"sha256\"; {most} characters at most"))
+            &format!("leaves too few digits for user_id = \"sha256\"; {most} characters at most")
         }
-        UserIdMapping::AsIs | UserIdMapping::StripHyphens | UserIdMapping::Sha256 => None,
-    }
+        UserIdMapping::AsIs | UserIdMapping::StripHyphens | UserIdMapping::Sha256 => return,
+    };
+    reject(problems, format!("session[{place}].user_prefix"), message);
 }
 
-/// Which denied users no rule of the app can yield: one that never comes would deny nobody.
-fn problem_of_denied_users(policy: &Policy, rules: &[&RuleSettings]) -> Option<String> {
+/// Each denied user is one that some rule of the app can yield: one that never comes would deny nobody.
+fn check_denied_users(place: usize, policy: &Policy, rules: &[&RuleSettings], problems: &mut Problems) {
     let mapping = policy.user_id;
     let can_come = |user: &str| rules.iter().any(|rule| mapping.can_yield(user, &rule.user_prefix));
     let advice = |user: &String| {
@@ -155,5 +152,7 @@ fn problem_of_denied_users(policy: &Policy, rules: &[&RuleSettings]) -> Option<S
     };
     let wrong: Vec<_> =
         policy.deny_users.iter().filter(|user| !is_administrator(user) && !can_come(user)).map(advice).collect();
-    (!wrong.is_empty()).then(|| wrong.join("; also: "))
+    if !wrong.is_empty() {
+        reject(problems, format!("app[{place}].deny_users"), wrong.join("; also: "));
+    }
 }

@@ -22,4 +22,5 @@ mod parallel;
 mod rfc8725;
 mod rule;
 mod secrets;
+mod starvation;
 mod wycheproof;

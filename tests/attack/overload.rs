@@ -90,8 +90,9 @@ fn a_slow_back_end_holds_up_nobody_but_those_who_wait_for_it() {
     let answered = AtomicUsize::new(0);
     let answers = thread::scope(|scope| {
         let waiting = scope.spawn(|| {
-            all_at_once(12, |_| {
-                let answer = service.public.post("/v1/usersig").header("x-token", "token-of-bob").send();
+            all_at_once(12, |caller| {
+                let token = format!("token-of-bob{caller}");
+                let answer = service.public.post("/v1/usersig").header("x-token", &token).send();
                 answered.fetch_add(1, Ordering::SeqCst);
                 answer
             })
