@@ -152,7 +152,9 @@ fn what_is_under_way_when_an_address_is_shut_out_is_all_that_comes_through() {
     let backend = SlowBackend::start(Duration::from_millis(50));
     let config = [parts::ONE_APP, &backend.rule("max_in_flight = 16\n")].concat();
     let service = Setup::new(config).limited().with("[limit]\nper_address = \"3/h\"\n").start();
-    let answers = all_at_once(200, |_| service.public.post("/v1/usersig").header("x-token", "forged").send());
+    let answers = all_at_once(200, |caller| {
+        service.public.post("/v1/usersig").header("x-token", &format!("forged-{caller}")).send()
+    });
     let (denied, shut, busy) = (count(&answers, 401), count(&answers, 429), count(&answers, 503));
     assert_eq!(denied + shut + busy, 200);
     assert_eq!(backend.asked(), denied);
