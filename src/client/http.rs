@@ -191,7 +191,7 @@ fn is_first_hand(headers: &HeaderMap) -> bool {
 /// The certificates of authorities in PEM, at least one.
 ///
 /// # Errors
-/// When there is none, or one cannot be used. The text completes "`ca_file` …".
+/// When no certificate is found, or one cannot be used. The text completes "`ca_file` …".
 pub fn parse_certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, &'static str> {
     let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().unwrap_or_default();
     let (usable, unusable) = RootCertStore::empty().add_parsable_certificates(certificates.iter().cloned());

@@ -1,8 +1,8 @@
 //! One Redis server: a connection that comes back by itself, a deadline on every use of it, and the proof that an answer
 //! belongs to its question.
 //!
-//! All questions share one connection, on which answers are told apart by their order alone. One answer too many would shift
-//! all that follow to the questions of others; so each question ends with an ECHO of fresh random bytes.
+//! All questions share one connection, on which only their order assigns answers to questions. One answer too many would
+//! shift all that follow to the questions of other callers; so each question ends with an ECHO of fresh random bytes.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -73,7 +73,7 @@ fn check_rules(rules: &[RuleTable], served: &[Vec<usize>], problems: &mut Proble
         if !served.iter().any(|places| places.contains(&place)) {
             reject(problems, key, format_args!("is \"{name}\", which no app lists under sessions"));
         } else if rules[..place].iter().any(|other| other.name.as_ref() == Some(name)) {
-            reject(problems, key, format_args!("is \"{name}\" again; logs and metrics tell rules apart by it"));
+            reject(problems, key, format_args!("is \"{name}\" again; logs and metrics distinguish rules by it"));
         }
         for (other_place, other) in rules[..place].iter().enumerate() {
             if served.iter().any(|places| places.contains(&place) && places.contains(&other_place)) {

@@ -111,8 +111,7 @@ fn cookie_encoding(section: &mut Section<'_>) -> CookieEncoding {
     if let CookieEncoding::Express(secrets) = &unwrap {
         if secrets.is_empty() {
             let found = if has_secrets { "empty" } else { "missing" };
-            let advice =
-                "give express-session's secret, as in [\"env:SESSION_SECRET\"]; an old one may stand behind it";
+            let advice = "give express-session's secret, as in [\"env:SESSION_SECRET\"]; an old one may follow it";
             section.reject("secrets", format_args!("is {found}; {advice}"));
         }
     } else if has_secrets {

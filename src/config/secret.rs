@@ -19,7 +19,7 @@ pub enum SecretSource {
 }
 
 impl SecretSource {
-    /// A reference to a secret. What is none is not shown: it may be the secret itself, a number too.
+    /// A reference to a secret. A value that is not one is not shown: it may be the secret itself, a number too.
     pub(super) fn parse(value: &Value) -> Result<Self, String> {
         match value.as_str().and_then(|text| text.split_once(':')) {
             Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),

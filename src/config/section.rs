@@ -62,7 +62,7 @@ impl Section<'_> {
         result.map_err(|error| self.reject(key, error)).ok()
     }
 
-    /// The value of a key as it stands.
+    /// The raw value of a key.
     pub(super) fn raw(&self, key: &str) -> Option<&Value> {
         self.table.get(key)
     }

@@ -7,9 +7,9 @@ use crate::ticket::{FieldError, UserId};
 /// How a session's subject becomes a user id, before the rule's prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UserIdMapping {
-    /// The subject as it stands.
+    /// The subject unchanged.
     AsIs,
-    /// A UUID without its hyphens, since 36 bytes are over the limit of 32; any other subject as it stands.
+    /// A UUID without its hyphens, since 36 bytes are over the limit of 32; any other subject unchanged.
     StripHyphens,
     /// The hex digits of the subject's SHA-256, as many as fit behind the prefix.
     Sha256,
@@ -33,7 +33,7 @@ impl UserIdMapping {
     /// The user id of `subject` in a rule whose users begin with `prefix`.
     ///
     /// # Errors
-    /// When there is none.
+    /// When no user id can be made of it.
     pub fn map(self, subject: &str, prefix: &str) -> Result<UserId, UnusableSubject> {
         if subject.is_empty() {
             // No check yields one; behind a prefix it would be a user like any other.

@@ -17,7 +17,7 @@ pub enum CredentialSource {
 pub struct PresentedCredential(String);
 
 impl PresentedCredential {
-    /// The longest credential that is looked at, in bytes.
+    /// The longest credential that is checked, in bytes.
     pub const MAX_LEN: usize = 8 * 1024;
 
     /// Takes a credential out of a request.

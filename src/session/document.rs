@@ -41,7 +41,7 @@ impl Document {
         self.0.pointer(&pointer.0)
     }
 
-    /// The subject that `pointer` leads to: text as it stands, or the digits of an exact integer.
+    /// The subject that `pointer` leads to: text unchanged, or the digits of an exact integer.
     pub(super) fn subject(&self, pointer: &Pointer) -> Result<String, Denial> {
         match self.at(pointer) {
             Some(Value::String(text)) if !text.is_empty() => Ok(text.clone()),

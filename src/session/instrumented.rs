@@ -73,7 +73,7 @@ impl InstrumentedRule {
     }
 
     /// Asks who presents `credential`, or waits for the answer where the same `question` is under way. An address has a share
-    /// of the questions, unless there is none to hold it against.
+    /// of the questions; without an address there are no shares.
     ///
     /// # Errors
     /// As for [`Rule::check`], and when the address has its share.

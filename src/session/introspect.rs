@@ -81,7 +81,7 @@ impl IntrospectCheck {
         self.settings.backend.max_in_flight
     }
 
-    /// Whether the endpoint knows our client, by asking about a token that is none.
+    /// Whether the endpoint knows our client, by asking about a made-up token.
     ///
     /// # Errors
     /// When it cannot be reached, or refuses our client.

@@ -58,7 +58,7 @@ pub struct KeyTemplate {
 }
 
 impl KeyTemplate {
-    /// A template in which `variable` (such as `{id}`) stands once, behind a literal.
+    /// A template with one `variable` (such as `{id}`) behind a literal.
     pub fn parse(template: &str, variable: &str) -> Option<Self> {
         let (before, after) = template.split_once(variable)?;
         let one_variable = !before.is_empty() && !before.contains(['{', '}']) && !after.contains(['{', '}']);

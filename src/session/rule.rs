@@ -56,10 +56,10 @@ impl Rule {
         Ok(Self { name, source, check, user_prefix, deny_users })
     }
 
-    /// Asks who presents `credential`; a back end is told the `request_id`.
+    /// Asks who presents `credential`; a back end receives the `request_id`.
     ///
     /// # Errors
-    /// [`CheckError::Denied`] when the answer is "no one", [`CheckError::Fault`] when there is none.
+    /// [`CheckError::Denied`] when the answer is "no one", [`CheckError::Fault`] without an answer.
     pub async fn check(
         &self,
         credential: &PresentedCredential,
@@ -96,7 +96,7 @@ impl Rule {
         }
     }
 
-    /// Asks the back end behind the rule whether it would answer; `None` when there is none to ask.
+    /// Asks the back end behind the rule whether it would answer; `None` for a rule without one.
     pub async fn probe(&self) -> Option<Result<String, Fault>> {
         match &self.check {
             Check::Jwt(_) => Some(self.key_set()?.probe().await),

@@ -1,4 +1,4 @@
-//! A JSON Web Key Set (RFC 7517) as it was obtained: its keys that can be used, and why the others cannot.
+//! A JSON Web Key Set (RFC 7517) as it was obtained: its keys that can be used, and why the remaining ones cannot.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ pub(in crate::session) struct Jwks {
     pub(super) keys: Vec<VerificationKey>,
     /// How many it has, usable or not.
     total: usize,
-    /// Why the others are not used; empty if there are none.
+    /// Why the remaining ones are not used; empty if all are.
     pub(super) not_used: String,
     pub(super) obtained_at: Instant,
 }
@@ -59,7 +59,7 @@ impl Jwks {
     /// Its keys that can be used, at least one.
     ///
     /// # Errors
-    /// When there is none.
+    /// When no key can be used.
     pub(in crate::session) fn usable_keys(&self) -> Result<&[VerificationKey], Fault> {
         if self.keys.is_empty() {
             let cause = format!("none of its {} keys can be used with the rule's algs", self.total);

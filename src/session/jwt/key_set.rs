@@ -112,7 +112,7 @@ impl KeySet {
         Ok(Self { settings, client, obtained, fetches, places })
     }
 
-    /// How long ago the set in use was obtained; `None` while there is none.
+    /// How long ago the set in use was obtained; `None` before the first.
     pub fn age(&self) -> Option<Duration> {
         self.obtained.load().as_ref().map(|set| set.obtained_at.elapsed())
     }
@@ -125,7 +125,7 @@ impl KeySet {
     /// Fetches the set once, for diagnosis.
     ///
     /// # Errors
-    /// When there is none, or no key in it can be used.
+    /// When no set can be obtained, or no key in it can be used.
     pub async fn probe(&self) -> Result<String, Fault> {
         let (set, lifetime) = self.fetch().await?;
         let usable = set.usable_keys()?.len();

@@ -24,7 +24,7 @@ impl PartialEq for VerificationKey {
     }
 }
 
-/// What a key is: the algorithms that fit it, the usual one first.
+/// What a key is: the algorithms that fit it, its default first.
 type Kind = &'static [Algorithm];
 
 const SECRET: Kind = &[HS256, HS384, HS512];
@@ -37,7 +37,7 @@ impl VerificationKey {
     /// The shortest shared secret that is accepted, in bytes: the output length of HS256 (RFC 7518, 3.2).
     pub const MIN_SECRET: usize = 32;
 
-    /// A key that signs and verifies alike, for its usual algorithm.
+    /// A key that signs and verifies alike, for its default algorithm.
     ///
     /// # Errors
     /// When it is short or no secret. The text completes "`secret` …" and quotes no key.
@@ -53,7 +53,7 @@ impl VerificationKey {
         Ok(Self { id: None, key: DecodingKey::from_secret(secret), kind: SECRET, algorithms: vec![HS256] })
     }
 
-    /// A public key in PEM (`-----BEGIN PUBLIC KEY-----`), for its usual algorithm.
+    /// A public key in PEM (`-----BEGIN PUBLIC KEY-----`), for its default algorithm.
     ///
     /// # Errors
     /// When it is not a usable public key. The text completes "`public_key` …" and quotes no key.
@@ -176,7 +176,7 @@ pub fn parse_algorithms(names: &[String]) -> Result<Vec<Algorithm>, String> {
 /// The algorithms of these names, at least one; `none` names none.
 fn parse(names: &[String]) -> Result<Vec<Algorithm>, String> {
     if names.is_empty() {
-        return Err("is empty; leave it out for the key's usual algorithm".to_owned());
+        return Err("is empty; leave it out for the key's default algorithm".to_owned());
     }
     let known = "HS256 to HS512, RS256 to PS512, ES256, ES384 and EdDSA";
     let unknown = |name| format!("names \"{name}\", which is not one of {known}");

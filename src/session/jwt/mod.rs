@@ -131,7 +131,7 @@ pub(in crate::session) struct UnverifiedToken<'a> {
 }
 
 impl<'a> UnverifiedToken<'a> {
-    /// Takes a token apart; `jku`, `x5u`, `x5c` and `jwk` are never looked at.
+    /// Takes a token apart; `jku`, `x5u`, `x5c` and `jwk` are never read.
     pub(in crate::session) fn parse(token: &'a str) -> Result<Self, Denial> {
         let (message, signature) = token.rsplit_once('.').ok_or(Denial::MalformedToken)?;
         let (header, claims) = message.split_once('.').ok_or(Denial::MalformedToken)?;
