@@ -271,7 +271,7 @@ fn case_18_id_and_refresh_tokens() {
 }
 
 #[test]
-fn case_19_names_that_stand_twice() {
+fn case_19_duplicate_names() {
     let service = Setup::simple().start();
     let exp = now() + 600;
     let token = |header: &str, claims: &str| SHARED.token_of(Algorithm::HS256, header, claims);
@@ -283,13 +283,13 @@ fn case_19_names_that_stand_twice() {
         format!(r#"{{"sub":"alice","exp":{exp},"\u0073ub":"bob"}}"#),
         format!(r#"{{"sub":"alice","exp":{exp},"custom":1,"custom":2}}"#),
     ] {
-        denied(&service, &with(&service, &token(header, &claims)), "check", "twice");
+        denied(&service, &with(&service, &token(header, &claims)), "check", "duplicate name");
     }
     let claims = format!(r#"{{"sub":"alice","exp":{exp}}}"#);
     for header in
         [r#"{"alg":"HS256","alg":"none"}"#, r#"{"alg":"none","alg":"HS256"}"#, r#"{"alg":"HS256","kid":"a","kid":"b"}"#]
     {
-        denied(&service, &with(&service, &token(header, &claims)), "check", "twice");
+        denied(&service, &with(&service, &token(header, &claims)), "check", "duplicate name");
     }
     assert_eq!(tickets(&service), 0);
     allowed(&with(&service, &token(header, &claims)), "alice");

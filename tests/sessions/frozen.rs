@@ -13,7 +13,7 @@ use crate::support::redis::Redis;
 use crate::support::service::Service;
 use crate::support::setup::{Setup, parts};
 use crate::tls::Nginx;
-use crate::verdict::{checks, tickets, whole};
+use crate::verdict::{answered, tickets, whole};
 
 /// More than a service that keeps nothing of an outage may grow by, in bytes.
 const GROWTH: u64 = 8 << 20;
@@ -35,8 +35,7 @@ fn freeze_under_load(
 ) {
     let memory = || whole(service.metrics().of("process_resident_memory_bytes"));
     let files = || whole(service.metrics().of("process_open_fds"));
-    let reach =
-        |outcome, count| eventually("the load goes on", || (checks(service, "victim", outcome) >= count).then_some(()));
+    let reach = |outcome, count| eventually("the load goes on", || (answered(service, outcome) >= count).then_some(()));
     let before = tickets(service);
     let victims = Load::start(service.public.address, 200, deadline, credential);
     let bystanders = Load::start(service.public.address, 20, deadline, &format!("x-token: {}", session("bob")));
@@ -44,7 +43,7 @@ fn freeze_under_load(
     reach("allowed", 200 * (deadline.as_secs() + 2));
 
     // On a busy machine some checks were too slow before.
-    let faults = checks(service, "victim", "fault");
+    let faults = answered(service, "fault");
     back_end.freeze();
     let frozen = Instant::now();
     reach("fault", faults + 200);
@@ -56,7 +55,7 @@ fn freeze_under_load(
     back_end.thaw();
     ask_back_end();
     let back_end_took = thawed.elapsed();
-    reach("allowed", checks(service, "victim", "allowed") + 400);
+    reach("allowed", answered(service, "allowed") + 400);
     let (victims, bystanders) = (victims.stop(), bystanders.stop());
 
     let is_during = |sample: &&Sample| sample.asked > frozen && sample.answered < thawed;

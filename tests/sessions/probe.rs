@@ -212,9 +212,10 @@ fn a_rule_that_is_busy_has_no_back_end_that_is_down() {
     let service = http_rule(proxy.address).with("timeout = \"30s\"\nmax_in_flight = 1\n").start();
     allowed(&ask(&service, present), "alice");
     proxy.set(Weather::BlackHole);
-    let mut clients = [(); 2].map(|()| {
+    // Who asks the same would wait for the same answer.
+    let mut clients = ["", "-of-another"].map(|other| {
         let mut client = service.public.connect();
-        client.send(format!("POST /v1/usersig HTTP/1.1\r\nhost: h\r\nx-session: {ID}\r\n\r\n"));
+        client.send(format!("POST /v1/usersig HTTP/1.1\r\nhost: h\r\nx-session: {ID}{other}\r\n\r\n"));
         client
     });
     eventually("one is too many", || (checks(&service, "victim", "fault") == 1).then_some(()));

@@ -15,6 +15,18 @@ pub(crate) fn checks(service: &Service, rule: &str, outcome: &str) -> u64 {
     whole(service.metrics().of(&format!("usersig_session_checks_total{{outcome=\"{outcome}\",rule=\"{rule}\"}}")))
 }
 
+/// How many requests for a `UserSig` were answered as checks with this outcome are: callers, where [`checks`] counts questions.
+pub(crate) fn answered(service: &Service, outcome: &str) -> u64 {
+    let (code, status) = match outcome {
+        "allowed" => ("ok", 200),
+        "denied" => ("invalid_session", 401),
+        "fault" => ("session_check_unavailable", 503),
+        other => panic!("no outcome {other}"),
+    };
+    let series = format!("usersig_http_requests_total{{code=\"{code}\",route=\"usersig\",status=\"{status}\"}}");
+    whole(service.metrics().of(&series))
+}
+
 /// A count, which Prometheus writes as a float.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counters count upwards, and not this far")]
 pub(crate) fn whole(count: f64) -> u64 {

@@ -16,7 +16,7 @@ use crate::support::proxy::{Proxy, Weather};
 use crate::support::redis::Redis;
 use crate::support::service::Service;
 use crate::support::setup::{Setup, parts};
-use crate::verdict::{checks, tickets};
+use crate::verdict::{answered, checks, tickets};
 
 /// For a request in an outage, beyond the rule's own timeout, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -49,9 +49,9 @@ impl<'a> Crowd<'a> {
         }
     }
 
-    /// Waits for a hundred more checks with this outcome.
+    /// Waits for a hundred more callers of checks with this outcome.
     fn more(&self, outcome: &str) {
-        let count = || checks(self.service, "victim", outcome);
+        let count = || answered(self.service, outcome);
         let enough = count() + 100;
         eventually(&format!("checks end {outcome}"), || (count() >= enough).then_some(()));
     }
