@@ -94,8 +94,8 @@ impl Fields<'_> {
 /// Escapes the control characters behind `start` that JSON leaves as they are: DEL and C1, and those for the direction of
 /// text, by which a line could be shown as another (CVE-2021-42574).
 fn escape_controls(line: &mut Vec<u8>, start: usize) {
-    // The first bytes of all of them in UTF-8.
-    if !line[start..].iter().any(|byte| matches!(byte, 0x7f | 0xc2 | 0xd8 | 0xe2)) {
+    // All of them are beyond printable ASCII. A maximum is found many bytes at a time.
+    if line[start..].iter().fold(0, |most: u8, byte| most.max(*byte)) < 0x7f {
         return;
     }
     let text = String::from_utf8_lossy(&line.split_off(start)).into_owned();
