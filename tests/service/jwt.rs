@@ -269,7 +269,7 @@ mod header {
     }
 
     #[test]
-    fn names_that_stand_twice_are_refused() {
+    fn duplicate_names_are_refused() {
         let service = start("");
         for header in [
             r#"{"alg":"HS256","alg":"HS256"}"#,
@@ -277,7 +277,7 @@ mod header {
             r#"{"alg":"HS256","typ":"JWT","typ":"at+jwt"}"#,
             r#"{"alg":"HS256","\u0061lg":"HS256"}"#,
         ] {
-            refused(&service, &SHARED.token_of(Algorithm::HS256, header, &claims(json!({})).to_string()), "twice");
+            refused(&service, &SHARED.token_of(Algorithm::HS256, header, &claims(json!({})).to_string()), "duplicate name");
         }
     }
 
@@ -472,7 +472,7 @@ mod claim {
     }
 
     #[test]
-    fn names_that_stand_twice_are_refused() {
+    fn duplicate_names_are_refused() {
         let service = start("");
         let exp = now() + 3600;
         for claims in [
@@ -483,7 +483,7 @@ mod claim {
             format!(r#"{{"sub":"alice","exp":{exp},"data":{{"id":1,"id":2}}}}"#),
             format!(r#"{{"sub":"alice","exp":{exp},"list":[{{"id":1,"id":2}}]}}"#),
         ] {
-            refused(&service, &SHARED.token_of(Algorithm::HS256, r#"{"alg":"HS256"}"#, &claims), "twice");
+            refused(&service, &SHARED.token_of(Algorithm::HS256, r#"{"alg":"HS256"}"#, &claims), "duplicate name");
         }
     }
 
