@@ -277,7 +277,11 @@ mod header {
             r#"{"alg":"HS256","typ":"JWT","typ":"at+jwt"}"#,
             r#"{"alg":"HS256","\u0061lg":"HS256"}"#,
         ] {
-            refused(&service, &SHARED.token_of(Algorithm::HS256, header, &claims(json!({})).to_string()), "duplicate name");
+            refused(
+                &service,
+                &SHARED.token_of(Algorithm::HS256, header, &claims(json!({})).to_string()),
+                "duplicate name",
+            );
         }
     }
 

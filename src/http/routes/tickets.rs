@@ -82,8 +82,8 @@ async fn issue_ticket(state: &State, request: &HttpRequest, wanted: &TicketReque
     let now = now();
     let question = credential.as_ref().ok().and_then(|credential| rule.question(credential));
     let address = address::of(request, state.trusted_hops);
-    let attempt = admit(state, app.id, address, question);
-    let attempt = attempt.map_err(|limited| Problem::from(limited).within(context.clone()))?;
+    let of_rule = |problem: Problem| problem.within(context.clone());
+    let attempt = admit(state, app.id, address, question).map_err(|limited| of_rule(limited.into()))?;
     let recognised = async {
         let credential = credential.map_err(CheckError::from)?;
         let share = address::share(state, request, address);
@@ -95,10 +95,12 @@ async fn issue_ticket(state: &State, request: &HttpRequest, wanted: &TicketReque
     if !matches!(&recognised, Err(problem) if problem.code == Code::InvalidSession) {
         attempt.disarm();
     }
-    let admitted = recognised.map_err(|problem| problem.within(context.clone()))?;
-    let refuse = |problem: Problem| problem.of(&admitted.user).within(context.clone());
+    let admitted = recognised.map_err(of_rule)?;
+    let refuse = |problem: Problem| of_rule(problem.of(&admitted.user));
     if let Err(limited) = state.limiter.count_user(app.id, &admitted.user).await {
-        question.inspect(|question| state.limiter.remember(app.id, *question, limited));
+        if let Some(question) = question {
+            state.limiter.remember(app.id, question, limited);
+        }
         return Err(refuse(limited.into()));
     }
     let issued = app.issue(&admitted, wanted.room.as_ref(), wanted.expire, now);
