@@ -40,12 +40,13 @@ pub(super) async fn run<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
     let runtime = handle().map_err(|error| start_error(format!("no runtime for connections: {error}")))?;
-    let mut task = AbortOnDrop(runtime.spawn(work));
-    match timeout_at(deadline.at, &mut task.0).await {
+    // The timer lives there too: the worker that began to wait may end in a drain before others who wait for the same answer.
+    let mut task = AbortOnDrop(runtime.spawn(timeout_at(deadline.at, work)));
+    match (&mut task.0).await {
         Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(Error::Timeout(deadline.limit)),
         // The log has the place of the panic; its message could quote a request.
-        Ok(Err(_)) => Err(start_error("the question ended in a panic".to_owned())),
-        Err(_) => Err(Error::Timeout(deadline.limit)),
+        Err(_) => Err(start_error("the question ended in a panic".to_owned())),
     }
 }
 
