@@ -79,7 +79,14 @@ fn freeze_under_load(
     let late = lateness(&beside);
     let slack = Duration::from_secs(1) + within(&quiet, 95) + 4 * late;
     assert!(during.len() > 500, "{}", summary(&during));
-    assert!(during.iter().all(|sample| sample.status == 503), "{}", summary(&during));
+    // Who asks while a question from before the freeze is under way shares its answer.
+    let shares_one_from_before = |sample: &Sample| {
+        let is_one = |other: &&Sample| other.asked < frozen && other.status == 200 && other.answered >= sample.asked;
+        victims.iter().any(|other| is_one(&other))
+    };
+    let is_expected =
+        |sample: &Sample| sample.status == 503 || (sample.status == 200 && shares_one_from_before(sample));
+    assert!(during.iter().all(is_expected), "{}", summary(&during));
     for share in [50, 95] {
         assert!(within(&during, share) < deadline + slack, "{}", summary(&during));
     }
